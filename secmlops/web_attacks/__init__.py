@@ -1,0 +1,1 @@
+"""Web attacks: HTTP requests from captured packets to a classifier that names the attack and its place."""
