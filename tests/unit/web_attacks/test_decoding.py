@@ -55,7 +55,7 @@ def test_decode_undoes_each_layer(wire, meaning):
     ("text", "simple"),
     [
         ("un/**/ion/*!50000select*/1", "un ion select 1"),
-        ("(SELECT (select 27)) or", "  27 or"),
+        ("(SELECT (select 27)) or", " 27 or"),
         ("CHAR(97,98)", "'ab'"),
         ("0x61646d696e", "'admin'"),
         ("0xc47", "0xc47"),
