@@ -1,0 +1,1 @@
+"""One pipeline per use case; `python -m pipelines --help` runs and compiles them."""

@@ -1,0 +1,20 @@
+from kfp import dsl
+from kfp.dsl import Artifact, Output
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def gather_captures(source: str, normal: int, attacks: int, seed: int, captures: Output[Artifact]):
+    """Fetch captured HTTP traffic, or record it in the traffic lab.
+
+    Args:
+        source: URI of a capture file or a folder of them (`s3://`, `file://`, a path); empty: record lab traffic.
+        normal: visitors' requests to record in the lab.
+        attacks: attackers' requests to record in the lab.
+        seed: seed of the lab's traffic.
+        captures: folder of capture files; lab traffic carries its ground truth beside the capture.
+    """
+    from secmlops.web_attacks import steps
+
+    steps.gather_captures(source, captures.path, normal=normal, attacks=attacks, seed=seed)

@@ -1,0 +1,54 @@
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def train_classifier(
+    train: Input[Dataset],
+    validation: Input[Dataset],
+    architecture: str,
+    max_false_positive_rate: float,
+    seed: int,
+    mutated_copies: int,
+    weights: str,
+    site_normals: str,
+    model: Output[Model],
+    metrics: Output[Metrics],
+    evidence: Output[Artifact],
+):
+    """Train one classifier of HTTP requests.
+
+    Args:
+        train: labelled requests to learn from.
+        validation: labelled requests for calibration, threshold and early stopping.
+        architecture: `svm`, `distilbert` or `mobilebert`.
+        max_false_positive_rate: where the decision threshold is set on validation normals.
+        seed: seed of everything random.
+        mutated_copies: mutated copies of each attack added to training (AML.M0003, Model Hardening); 0: none.
+        weights: URI of pretrained transformer weights; empty: from configuration.
+        site_normals: URI of a site's normal requests to adapt to; empty: none.
+        model: unsigned model directory: weights.safetensors or model.onnx, preprocess.json, card.json.
+        metrics: validation metrics.
+        evidence: hardening (AML.M0003) and provenance (AML.M0025).
+
+    Raises:
+        TooFewLabels: a class has too few rows to learn from.
+    """
+    from secmlops.web_attacks import steps
+
+    metrics.metadata.update(
+        steps.train_classifier(
+            train.path,
+            validation.path,
+            architecture,
+            model.path,
+            evidence.path,
+            max_false_positive_rate=max_false_positive_rate,
+            seed=seed,
+            mutated_copies=mutated_copies,
+            weights=weights,
+            site_normals=site_normals,
+        )
+    )

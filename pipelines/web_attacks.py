@@ -1,0 +1,242 @@
+"""Web-attack detection: from captured packets to a signed model that KServe may serve.
+
+Requirements come first; traffic is collected, labelled, reviewed, validated and checked for poisoning; the
+models are trained and attacked side by side; the gate decides. A champion that passes is signed, published,
+deployed and registered. One that fails gets one hardened attempt; if that fails too, the run fails.
+
+This file and every component stay ASCII: some installations keep compiled pipelines in MySQL utf8 columns.
+"""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Model
+
+from components.business_understanding.state_requirements import state_requirements
+from components.data_engineering.check_poisoning import check_poisoning
+from components.data_engineering.collect_packets import collect_packets
+from components.data_engineering.gather_captures import gather_captures
+from components.data_engineering.label_packets import label_packets
+from components.data_engineering.prepare_requests import prepare_requests
+from components.deployment.deploy import deploy
+from components.deployment.publish_bundle import publish_bundle
+from components.deployment.register_verdict import register_verdict
+from components.deployment.sign_bundle import sign_bundle
+from components.model_engineering.train_classifier import train_classifier
+from components.quality_assurance.assure import assure
+from components.quality_assurance.evaluate_classifier import evaluate_classifier
+from components.quality_assurance.judge_models import judge_models
+from components.quality_assurance.reject_model import reject_model
+from pipelines.resources import (
+    DATA,
+    SMALL,
+    TRAINING,
+    place,
+    with_signing_key,
+    with_storage,
+    with_trusted_key,
+    with_warehouse,
+)
+
+HARDENED_COPIES = 4
+RUN_ID = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+
+
+@dsl.pipeline(name="release", description="Sign, publish, deploy and register a model that passed the gate.")
+def release(
+    champion: Input[Model],
+    verdict: Input[Artifact],
+    dossier: Input[Artifact],
+    publish_to: str,
+    service: str,
+    namespace: str,
+    warehouse: str,
+    warehouse_secret: str,
+    storage_secret: str,
+    signing_secret: str,
+    trust_config: str,
+):
+    """What only a passed gate leads to; each step verifies again what it is handed."""
+    signed = place(sign_bundle(champion=champion, verdict=verdict, dossier=dossier, run_id=RUN_ID), SMALL)
+    with_signing_key(signed, signing_secret)
+    place(assure(dossier=signed.outputs["evidence"]), SMALL, retries=1)
+
+    published = place(publish_bundle(bundle=signed.outputs["bundle"], publish_to=publish_to), SMALL, retries=2)
+    with_trusted_key(with_storage(published, storage_secret), trust_config)
+    deployed = place(deploy(bundle_uri=published.output, service=service, namespace=namespace), SMALL, retries=1)
+    with_trusted_key(with_storage(deployed, storage_secret), trust_config)
+    registered = place(
+        register_verdict(verdict=verdict, bundle_uri=published.output, warehouse=warehouse, run_id=RUN_ID),
+        SMALL,
+        retries=2,
+    )
+    with_warehouse(registered, warehouse_secret)
+
+
+@dsl.pipeline(
+    name="web-attacks",
+    description="Collect, label, train, attack, judge, sign and deploy detectors of web attacks.",
+)
+def pipeline(
+    warehouse: str,
+    publish_to: str,
+    captures: str = "",
+    reviews: str = "",
+    reviewed_only: bool = True,
+    policy: str = "web_attacks",
+    architectures: list[str] = ["svm", "distilbert", "mobilebert"],  # noqa: B006 - kfp reads the literal default
+    weights: str = "",
+    site_normals: str = "",
+    mutated_copies: int = 1,
+    normal: int = 3000,
+    attacks: int = 600,
+    attack_rounds: int = 20,
+    attack_candidates: int = 10,
+    attacked_requests: int = 60,
+    seed: int = 1,
+    service: str = "web-attacks",
+    namespace: str = "secmlops",
+    warehouse_secret: str = "clickhouse",
+    storage_secret: str = "object-store",
+    signing_secret: str = "signing-key",
+    trust_config: str = "trusted-key",
+):
+    """Train, judge and release detectors of web attacks.
+
+    Args:
+        warehouse: `clickhouse://user@host:port/db`, or on one machine `chdb:///folder`.
+        publish_to: folder or `s3://bucket/prefix` for signed bundles.
+        captures: URI of captured traffic; empty: record the traffic lab.
+        reviews: URI of a reviewers' file; empty: none.
+        reviewed_only: train only on labels that a second person confirmed.
+        policy: name, path or URI of the gate policy.
+        architectures: which models to train side by side.
+        weights: URI of pretrained transformer weights; empty: from configuration.
+        site_normals: URI of a site's normal requests to adapt to; empty: none.
+        mutated_copies: mutated copies of each attack in the first training (AML.M0003).
+        normal: visitors' requests to record in the lab.
+        attacks: attackers' requests to record in the lab.
+        attack_rounds: rounds of the score-guided query attack.
+        attack_candidates: candidates per round.
+        attacked_requests: attacks that the query attack starts from.
+        seed: seed of everything random.
+        service: name of the InferenceService.
+        namespace: its namespace.
+        warehouse_secret: Secret with CLICKHOUSE_PASSWORD.
+        storage_secret: Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_S3_ENDPOINT.
+        signing_secret: Secret with the private key under `signing.pem`.
+        trust_config: ConfigMap with the public key under `signing.pub`.
+    """
+    stated = place(state_requirements(policy=policy), SMALL, retries=1)
+    with_storage(stated, storage_secret)
+
+    gathered = place(gather_captures(source=captures, normal=normal, attacks=attacks, seed=seed), DATA, retries=1)
+    with_storage(gathered, storage_secret)
+    collected = place(
+        collect_packets(captures=gathered.outputs["captures"], dossier=stated.outputs["evidence"], warehouse=warehouse),
+        DATA,
+        retries=1,
+    )
+    with_warehouse(collected, warehouse_secret)
+    labelled = place(
+        label_packets(
+            captures=gathered.outputs["captures"],
+            dossier=collected.outputs["evidence"],
+            warehouse=warehouse,
+            reviews=reviews,
+        ),
+        DATA,
+        retries=1,
+    )
+    with_warehouse(with_storage(labelled, storage_secret), warehouse_secret)
+    prepared = place(
+        prepare_requests(
+            dossier=labelled.outputs["evidence"], warehouse=warehouse, reviewed_only=reviewed_only, seed=seed
+        ),
+        DATA,
+        retries=1,
+    )
+    with_warehouse(prepared, warehouse_secret)
+    sanitized = place(
+        check_poisoning(train=prepared.outputs["train"], dossier=prepared.outputs["evidence"], seed=seed),
+        DATA,
+        retries=1,
+    )
+
+    def train_and_evaluate(architecture: str, copies: int):
+        trained = place(
+            train_classifier(
+                train=sanitized.outputs["sanitized"],
+                validation=prepared.outputs["validation"],
+                architecture=architecture,
+                max_false_positive_rate=stated.outputs["Output"],
+                seed=seed,
+                mutated_copies=copies,
+                weights=weights,
+                site_normals=site_normals,
+            ),
+            TRAINING,
+        )
+        with_storage(trained, storage_secret)
+        evaluated = place(
+            evaluate_classifier(
+                model=trained.outputs["model"],
+                test=prepared.outputs["test"],
+                training_evidence=trained.outputs["evidence"],
+                attack_rounds=attack_rounds,
+                attack_candidates=attack_candidates,
+                attacked_requests=attacked_requests,
+                seed=seed,
+            ),
+            TRAINING,
+        )
+        return trained, evaluated
+
+    def judge(trained: dsl.PipelineTask, evaluated: dsl.PipelineTask) -> dsl.PipelineTask:
+        return place(
+            judge_models(
+                models=dsl.Collected(trained.outputs["model"]),
+                evaluations=dsl.Collected(evaluated.outputs["evaluation"]),
+                candidate_evidence=dsl.Collected(evaluated.outputs["evidence"]),
+                dossier=sanitized.outputs["evidence"],
+                requirements=stated.outputs["requirements"],
+            ),
+            SMALL,
+        )
+
+    def release_champion(judged: dsl.PipelineTask) -> None:
+        release(
+            champion=judged.outputs["champion"],
+            verdict=judged.outputs["verdict"],
+            dossier=judged.outputs["evidence"],
+            publish_to=publish_to,
+            service=service,
+            namespace=namespace,
+            warehouse=warehouse,
+            warehouse_secret=warehouse_secret,
+            storage_secret=storage_secret,
+            signing_secret=signing_secret,
+            trust_config=trust_config,
+        )
+
+    with dsl.ParallelFor(architectures, parallelism=3) as architecture:
+        candidates = train_and_evaluate(architecture, mutated_copies)
+    judged = judge(*candidates)
+
+    with dsl.If(judged.outputs["passed"] == True, name="gate-passed"):  # noqa: E712 - kfp builds the condition
+        release_champion(judged)
+    with dsl.Else(name="harden"):
+        with dsl.ParallelFor(judged.outputs["retrain"]) as architecture:
+            hardened_candidates = train_and_evaluate(architecture, HARDENED_COPIES)
+        hardened = judge(*hardened_candidates)
+        with dsl.If(hardened.outputs["passed"] == True, name="hardened-passed"):  # noqa: E712
+            release_champion(hardened)
+        with dsl.Else(name="reject"):
+            rejected = place(
+                reject_model(
+                    verdict=hardened.outputs["verdict"],
+                    dossier=hardened.outputs["evidence"],
+                    warehouse=warehouse,
+                    run_id=RUN_ID,
+                ),
+                SMALL,
+            )
+            with_warehouse(rejected, warehouse_secret)
