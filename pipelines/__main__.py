@@ -10,6 +10,7 @@ from kfp.dsl.graph_component import GraphComponent
 
 from pipelines.compiling import compile_pipeline, load_pipeline, pipeline_names, use_registry
 from secmlops.errors import SecmlopsError
+from secmlops.lifecycle.policy import load_policy
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 FAILED = 1
@@ -98,7 +99,9 @@ def _typed(key: str, text: str, kind: str) -> object:
     if kind == "String":
         return text
     try:
-        if kind == "List" and not text.startswith("["):
+        if kind == "Dict" and text.endswith((".yaml", ".yml")):
+            return load_policy(text).model_dump(exclude_none=True)
+        if kind.startswith("List") and not text.startswith("["):
             return [item.strip() for item in text.split(",") if item.strip()]
         return json.loads(text.lower() if kind == "Boolean" else text)
     except json.JSONDecodeError:

@@ -7,6 +7,8 @@ deployed and registered. One that fails gets one hardened attempt; if that fails
 This file and every component stay ASCII: some installations keep compiled pipelines in MySQL utf8 columns.
 """
 
+from pathlib import Path
+
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model
 
@@ -35,8 +37,10 @@ from pipelines.resources import (
     with_trusted_key,
     with_warehouse,
 )
+from secmlops.lifecycle.policy import load_policy
 
 HARDENED_COPIES = 4
+POLICY = load_policy(Path(__file__).parent / "policies" / "web_attacks.yaml").model_dump(exclude_none=True)
 RUN_ID = dsl.PIPELINE_JOB_ID_PLACEHOLDER
 
 
@@ -81,7 +85,7 @@ def pipeline(
     captures: str = "",
     reviews: str = "",
     reviewed_only: bool = True,
-    policy: str = "web_attacks",
+    policy: dict = POLICY,
     architectures: list[str] = ["svm", "distilbert", "mobilebert"],  # noqa: B006 - kfp reads the literal default
     weights: str = "",
     site_normals: str = "",
@@ -107,7 +111,7 @@ def pipeline(
         captures: URI of captured traffic; empty: record the traffic lab.
         reviews: URI of a reviewers' file; empty: none.
         reviewed_only: train only on labels that a second person confirmed.
-        policy: name, path or URI of the gate policy.
+        policy: the gate policy (`pipelines/policies/web_attacks.yaml`).
         architectures: which models to train side by side.
         weights: URI of pretrained transformer weights; empty: from configuration.
         site_normals: URI of a site's normal requests to adapt to; empty: none.

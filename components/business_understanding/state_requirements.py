@@ -5,11 +5,11 @@ from components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def state_requirements(policy: str, requirements: Output[Artifact], evidence: Output[Artifact]) -> float:
+def state_requirements(policy: dict, requirements: Output[Artifact], evidence: Output[Artifact]) -> float:
     """Fix what the model must fulfil before any data is looked at.
 
     Args:
-        policy: the gate policy: a name under `pipelines/policies`, a path, or a URI of a YAML file.
+        policy: the gate policy, as `secmlops.lifecycle.policy.Policy` reads it.
         requirements: the validated policy, which every later step reads.
         evidence: which risk each requirement answers.
 
@@ -17,7 +17,7 @@ def state_requirements(policy: str, requirements: Output[Artifact], evidence: Ou
         The policy's highest false-positive rate, at which models choose their threshold.
 
     Raises:
-        InvalidPolicy: the file is not a policy.
+        PolicyInvalid: it is not a policy.
     """
     from secmlops.web_attacks import steps
 

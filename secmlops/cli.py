@@ -1,0 +1,166 @@
+"""The `secmlops` command: what the pipeline's components do, for people without a cluster."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+
+from secmlops.errors import SecmlopsError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Secure MLOps: train, judge, sign and verify models.")
+web_attacks = typer.Typer(no_args_is_help=True, help="Detect attacks in HTTP requests.")
+app.add_typer(web_attacks, name="web-attacks")
+
+FAILED = 1
+REFUSED = 3
+
+
+@app.callback()
+def _main() -> None:
+    """Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the gate or by verification."""
+
+
+@contextmanager
+def _failing_clearly(code: int = FAILED) -> Iterator[None]:
+    """Turn our own errors into one sentence and an exit code."""
+    try:
+        yield
+    except SecmlopsError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(code) from None
+    except FileNotFoundError as error:
+        typer.echo(f"error: no such file: {error.filename}", err=True)
+        raise typer.Exit(FAILED) from None
+
+
+@contextmanager
+def _input(name: str) -> Iterator[IO[bytes]]:
+    if name == "-":
+        yield sys.stdin.buffer
+    else:
+        with open(name, "rb") as file:
+            yield file
+
+
+@contextmanager
+def _output(name: str) -> Iterator[IO[str]]:
+    if name == "-":
+        yield sys.stdout
+    else:
+        with open(name, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+
+
+def _dump(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+@app.command()
+def keygen(out: Annotated[Path, typer.Option(help="Writes OUT (private, mode 0600) and OUT.pub.")]) -> None:
+    """Make a key pair for signing model bundles (ECDSA P-256)."""
+    from secmlops import bundle
+
+    with _failing_clearly():
+        private, public = bundle.keygen(out)
+    typer.echo(f"{private}\n{public}")
+
+
+@app.command()
+def verify(
+    bundle_dir: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The model bundle.")],
+    trusted_key: Annotated[Path, typer.Option(help="Public key of the signer.")],
+) -> None:
+    """Check a bundle's signature and its gate verdict, as every loader does."""
+    from secmlops import bundle
+
+    with _failing_clearly(REFUSED):
+        verified = bundle.verify(bundle_dir, trusted_key)
+    typer.echo(f"ok {verified.model_digest}")
+
+
+@web_attacks.command()
+def read(
+    captures: Annotated[list[str], typer.Argument(help="pcap, pcapng, HAR, logs, raw HTTP, CSV or JSON lines; - is stdin.")],
+    out: Annotated[str, typer.Option(help="JSON lines, one request each; - is stdout.")] = "-",
+    quarantine: Annotated[str | None, typer.Option(help="JSON lines of what could not be read, with the reason.")] = None,
+    format: Annotated[str | None, typer.Option(help="Format of the captures; guessed when not given.")] = None,
+) -> None:
+    """Read HTTP requests from captures."""
+    from secmlops.web_attacks import jsonl, readers
+
+    with _failing_clearly(), _output(out) as requests, _output(quarantine or "/dev/null") as refused:
+        read_count = quarantined = 0
+        for capture in captures:
+            source = sys.stdin.buffer if capture == "-" else capture
+            for item in readers.read(source, format=format):
+                if isinstance(item, readers.Quarantined):
+                    quarantined += 1
+                    refused.write(_dump(jsonl.quarantined_to_json(item)))
+                else:
+                    read_count += 1
+                    requests.write(_dump(jsonl.to_json(item)))
+    typer.echo(f"{read_count:,} requests read, {quarantined:,} records quarantined", err=True)
+
+
+@web_attacks.command()
+def train(
+    data: Annotated[str, typer.Option(help="Labelled requests as JSON lines; - is stdin.")],
+    out: Annotated[Path, typer.Option(help="Folder of the signed bundle; must not exist.")],
+    signing_key: Annotated[Path, typer.Option(help="Private key from `secmlops keygen`.")],
+    model: Annotated[str, typer.Option(help="svm, distilbert or mobilebert.")] = "svm",
+    site_normals: Annotated[
+        str | None, typer.Option(help="Normal requests of the site to adapt to: any format that `read` takes.")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="Gate policy (YAML); default: the pipeline's.")] = None,
+    weights: Annotated[str | None, typer.Option(help="URI of pretrained transformer weights.")] = None,
+    mutated_copies: Annotated[int, typer.Option(min=0, help="Mutated copies of each attack (hardening).")] = 1,
+    report: Annotated[Path | None, typer.Option(help="HTML report; default: beside OUT.")] = None,
+    quarantine: Annotated[str | None, typer.Option(help="JSON lines of what could not be read, with the reason.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
+) -> None:
+    """Train a classifier, judge it by the policy, and sign it."""
+    from secmlops.web_attacks import building
+
+    with _failing_clearly():
+        with _input(data) as lines, _output(quarantine or "/dev/null") as refused:
+            built = building.build(
+                lines,
+                out,
+                signing_key,
+                model=model,
+                policy=policy,
+                site_normals=site_normals,
+                weights=weights or "",
+                mutated_copies=mutated_copies,
+                report=report,
+                seed=seed,
+                on_quarantined=lambda record: refused.write(_dump(record)),
+            )
+    typer.echo(built.summary, err=True)
+    if not built.verdict.passed:
+        raise typer.Exit(REFUSED)
+
+
+@web_attacks.command()
+def score(
+    bundle_dir: Annotated[Path, typer.Option("--bundle", help="The signed model bundle.")],
+    trusted_key: Annotated[Path, typer.Option(help="Public key of the signer.")],
+    source: Annotated[str, typer.Option("--in", help="Requests as JSON lines; - is stdin.")] = "-",
+    out: Annotated[str, typer.Option(help="One JSON line per input line, in order; - is stdout.")] = "-",
+) -> None:
+    """Score requests with a verified bundle, as a stream."""
+    from secmlops.web_attacks import scoring
+
+    with _failing_clearly(REFUSED):
+        classifier = scoring.open_classifier(bundle_dir, trusted_key)
+    with _failing_clearly(), _input(source) as lines, _output(out) as answers:
+        for answer in scoring.score_lines(classifier, lines):
+            answers.write(_dump(answer))
+
+
+if __name__ == "__main__":
+    app()
