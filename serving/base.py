@@ -1,0 +1,128 @@
+"""What every model server here is: a KServe model that answers only with a verified bundle."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import kserve
+from kserve import InferRequest, InferResponse
+from kserve.errors import ModelNotReady
+
+from secmlops.bundle import Bundle
+from secmlops.bundle import load as load_bundle
+from secmlops.errors import SecmlopsError
+from serving.limits import Limits
+from serving.metrics import metrics_of
+from serving.offload import Offload
+from serving.protocol import Tensor, bytes_elements, check_outputs, respond
+from serving.refusals import logger
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One inference call on its way through preprocess, predict and postprocess.
+
+    Attributes:
+        payload: the question as it came, which decides the protocol of the answer.
+        instances: its instances: JSON values (V1) or bytes (V2).
+        columns: the answers, one list per output tensor, in the order of the instances.
+    """
+
+    payload: dict | InferRequest
+    instances: Sequence[Any]
+    columns: Mapping[str, list] = field(default_factory=dict)
+
+
+class VerifiedModel(kserve.Model):
+    """A model server over a signed bundle, for V1, V2 REST and V2 gRPC alike (ATLAS AML.M0013, AML.M0014).
+
+    A subclass names its use case and tensors, and says how to open a bundle and how to answer instances.
+    `load` verifies; when that fails the process stays up, is not ready, and the reason stands in the log only.
+    """
+
+    use_case: ClassVar[str]
+    input: ClassVar[Tensor]
+    outputs: ClassVar[tuple[Tensor, ...]]
+
+    def __init__(self, name: str, bundle: Path, trusted_key: Path, limits: Limits):
+        super().__init__(name)
+        self.limits = limits
+        self.metrics = metrics_of(self.use_case)
+        self._bundle = bundle
+        self._trusted_key = trusted_key
+        self._offload = Offload(limits)
+
+    @abstractmethod
+    def open(self, bundle: Bundle) -> None:
+        """Build the model from the files of a verified bundle.
+
+        Raises:
+            SecmlopsError: the files do not make a model of this kind.
+        """
+
+    @abstractmethod
+    def answer(self, instances: Sequence[Any]) -> Mapping[str, list]:
+        """Answer instances with one list per output tensor; runs on a thread of its own.
+
+        Raises:
+            Refusal: an instance that cannot be read.
+        """
+
+    def load(self) -> bool:
+        """Verify the bundle and open it; returns whether the model is ready now."""
+        self.metrics.model_ready.labels(model_name=self.name).set(0)
+        try:
+            bundle = load_bundle(self._bundle, self._trusted_key)
+            self.open(bundle)
+        except SecmlopsError as error:
+            logger.error("model %s is not ready: %s: %s", self.name, type(error).__name__, error)
+            return False
+        except Exception:
+            logger.exception("model %s is not ready: its bundle could not be opened", self.name)
+            return False
+        verdict = bundle.verdict
+        self.metrics.model_info.labels(
+            model_name=self.name,
+            digest=bundle.model_digest,
+            policy=verdict.policy_name,
+            policy_version=verdict.policy_version,
+        ).set(1)
+        self.metrics.model_ready.labels(model_name=self.name).set(1)
+        logger.info("model %s is ready: %s", self.name, bundle.model_digest)
+        self.ready = True
+        return True
+
+    def start(self) -> None:
+        """Do nothing: KServe's own `start` would declare an unverified model ready."""
+
+    def stop(self) -> None:
+        """Take no more work."""
+        self.ready = False
+        self._offload.close()
+
+    def get_input_types(self) -> list[dict]:
+        """The input tensor, for the V2 metadata."""
+        return [self.input.document()]
+
+    def get_output_types(self) -> list[dict]:
+        """The output tensors, for the V2 metadata."""
+        return [tensor.document() for tensor in self.outputs]
+
+    async def preprocess(self, payload: dict | InferRequest, headers: dict[str, str] | None = None) -> Batch:
+        """Take the instances out of a V1 or V2 question."""
+        if not self.ready:
+            raise ModelNotReady(self.name)
+        if isinstance(payload, InferRequest):
+            check_outputs(payload, self.outputs)
+            return Batch(payload, bytes_elements(payload, self.input, self.limits))
+        return Batch(payload, payload["instances"])
+
+    async def predict(self, batch: Batch, headers: dict[str, str] | None = None, *_: Any) -> Batch:
+        """Answer the instances off the event loop, within the bounds of `limits`."""
+        return replace(batch, columns=await self._offload.run(self.answer, batch.instances))
+
+    async def postprocess(self, batch: Batch, headers: dict[str, str] | None = None, *_: Any) -> dict | InferResponse:
+        """Put the answers into the protocol of the question."""
+        return respond(batch.payload, self.outputs, batch.columns, self.name)

@@ -1,0 +1,272 @@
+"""KServe's V1 and V2 (Open Inference Protocol) bodies, read strictly and written plainly.
+
+KServe's own readers answer a hostile body with a 500 that names the exception, and decode binary BYTES tensors as
+UTF-8; these answer with a refusal and keep the bytes. V2's binary tensor extension is read and written as well.
+"""
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from kserve import InferInput, InferOutput, InferRequest, InferResponse
+from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
+from kserve.protocol.infer_type import RequestedOutput
+from kserve.utils.utils import generate_uuid
+
+from serving.limits import Limits
+from serving.refusals import Reason, Refusal
+
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+_QUOTE, _OPEN, _CLOSE = b'"'[0], tuple(b"[{"), tuple(b"]}")
+_ELEMENT_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A named tensor of a model's input or output; -1 in the shape is the batch."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...] = (-1,)
+
+    def document(self) -> dict[str, Any]:
+        """The form of the V2 metadata answer."""
+        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+
+
+def parse_json(data: bytes, limits: Limits) -> Any:
+    """Parse JSON (RFC 8259, so no NaN and no lone surrogates) of bounded nesting.
+
+    Raises:
+        Refusal: not JSON, or nested deeper than `limits.max_depth`.
+    """
+    if nesting(data, limits.max_depth) > limits.max_depth:
+        raise Refusal(Reason.TOO_DEEP, f"the JSON is nested deeper than {limits.max_depth} levels")
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise Refusal(Reason.NOT_JSON, "the body is not valid JSON in UTF-8") from None
+
+
+def nesting(data: bytes, enough: int) -> int:
+    """How deep arrays and objects nest in a JSON text; an upper bound of it where that is at most `enough`.
+
+    Linear in the input and safe before parsing: a parser would first build what is to be refused.
+    """
+    brackets = data.count(b"[") + data.count(b"{")
+    if brackets <= enough:
+        return brackets
+    text = np.frombuffer(_ESCAPED.sub(b"", data), dtype=np.uint8)
+    outside_strings = np.bitwise_and(np.cumsum(text == _QUOTE, dtype=np.int32), 1) == 0
+    steps = np.isin(text, _OPEN).astype(np.int8) - np.isin(text, _CLOSE).astype(np.int8)
+    return int(np.cumsum(steps * outside_strings, dtype=np.int32).max(initial=0))
+
+
+def read_v1(body: bytes, limits: Limits) -> dict[str, list]:
+    """Read `{"instances": [...]}`.
+
+    Raises:
+        Refusal: another form, no instance, or more than `limits.max_instances`.
+    """
+    document = parse_json(body, limits)
+    if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
+        raise Refusal(Reason.WRONG_SHAPE, 'the body must be an object with the array "instances"')
+    _check_batch(len(document["instances"]), limits)
+    return {"instances": document["instances"]}
+
+
+def read_v2(body: bytes, headers: Mapping[str, str], model_name: str, limits: Limits) -> InferRequest:
+    """Read a V2 inference request: JSON, or JSON followed by binary tensors (`Inference-Header-Content-Length`).
+
+    Raises:
+        Refusal: another form, or lengths that contradict each other.
+    """
+    json_length = _json_length(headers, len(body))
+    document = parse_json(body[:json_length], limits)
+    if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
+        raise Refusal(Reason.WRONG_SHAPE, 'the body must be an object with the array "inputs"')
+    parameters = _parameters(document)
+    if not isinstance(parameters.get("binary_data_output", False), bool):
+        raise Refusal(Reason.WRONG_SHAPE, 'the parameter "binary_data_output" must be true or false')
+    inputs, raw, offset = [], [], json_length
+    for entry in document["inputs"]:
+        tensor, size = _read_input(entry)
+        if size is not None and offset + size > len(body):
+            raise Refusal(Reason.WRONG_SHAPE, "the binary data is shorter than the inputs say")
+        inputs.append(tensor)
+        raw.append(None if size is None else body[offset : offset + size])
+        offset += size or 0
+    if offset != len(body):
+        raise Refusal(Reason.WRONG_SHAPE, "the binary data is longer than the inputs say")
+    return InferRequest(
+        model_name=model_name,
+        infer_inputs=inputs,
+        request_id=_request_id(document),
+        raw_inputs=raw,
+        parameters=parameters,
+        request_outputs=_read_outputs(document),
+    )
+
+
+def bytes_elements(request: InferRequest, tensor: Tensor, limits: Limits) -> list[bytes]:
+    """The elements of the request's only input, a BYTES tensor of shape [n].
+
+    Raises:
+        Refusal: another input, name, datatype, shape or number of elements.
+    """
+    if len(request.inputs) != 1 or request.inputs[0].name != tensor.name:
+        raise Refusal(Reason.WRONG_SHAPE, f'exactly one input is expected: "{tensor.name}"')
+    given = request.inputs[0]
+    if given.datatype != tensor.datatype:
+        raise Refusal(Reason.WRONG_DATATYPE, f'the input "{tensor.name}" must have the datatype {tensor.datatype}')
+    if len(given.shape) != 1:
+        raise Refusal(Reason.WRONG_SHAPE, f'the input "{tensor.name}" must have the shape [n]')
+    _check_batch(given.shape[0], limits)
+    raw = given._raw_data
+    elements = given.data if raw is None else _split_elements(raw, limits)
+    if len(elements) != given.shape[0]:
+        raise Refusal(Reason.WRONG_SHAPE, "the shape and the number of elements differ")
+    return [_as_bytes(element) for element in elements]
+
+
+def check_outputs(request: InferRequest, tensors: Sequence[Tensor]) -> None:
+    """Check that every requested output exists.
+
+    Raises:
+        Refusal: one does not.
+    """
+    known = {tensor.name for tensor in tensors}
+    if not all(output.name in known for output in request.request_outputs or ()):
+        raise Refusal(Reason.WRONG_SHAPE, f"the outputs are: {', '.join(tensor.name for tensor in tensors)}")
+
+
+def respond(
+    payload: dict | InferRequest, tensors: Sequence[Tensor], columns: Mapping[str, list], model_name: str
+) -> dict | InferResponse:
+    """Answer in the protocol of the question: a row per instance (V1) or a tensor per column (V2)."""
+    if not isinstance(payload, InferRequest):
+        names = [tensor.name for tensor in tensors]
+        rows = zip(*(columns[name] for name in names), strict=True)
+        return {"predictions": [dict(zip(names, row, strict=True)) for row in rows]}
+    wanted = {output.name for output in payload.request_outputs or ()}
+    return InferResponse(
+        response_id=payload.id or generate_uuid(),
+        model_name=model_name,
+        infer_outputs=[
+            InferOutput(name=t.name, shape=[len(columns[t.name])], datatype=t.datatype, data=columns[t.name])
+            for t in tensors
+            if not wanted or t.name in wanted
+        ],
+        use_binary_outputs=payload.use_binary_outputs,
+        requested_outputs=payload.request_outputs,
+    )
+
+
+def write(response: dict | InferResponse) -> tuple[bytes, dict[str, str]]:
+    """Serialize an answer for REST: the body, and headers beyond its length."""
+    if not isinstance(response, InferResponse):
+        return orjson.dumps(response), {"content-type": "application/json"}
+    if not _wants_binary(response):
+        return orjson.dumps(_v2_document(response)), {"content-type": "application/json"}
+    body, json_length = response.to_rest()
+    return body, {"content-type": "application/octet-stream", INFERENCE_CONTENT_LENGTH_HEADER: str(json_length)}
+
+
+def _check_batch(instances: int, limits: Limits) -> None:
+    if instances < 1:
+        raise Refusal(Reason.WRONG_SHAPE, "at least one instance is expected")
+    if instances > limits.max_instances:
+        raise Refusal(Reason.TOO_MANY_INSTANCES, f"at most {limits.max_instances} instances are taken at once")
+
+
+def _json_length(headers: Mapping[str, str], body_length: int) -> int:
+    text = headers.get(INFERENCE_CONTENT_LENGTH_HEADER)
+    if text is None:
+        return body_length
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= body_length):
+        raise Refusal(Reason.WRONG_SHAPE, "Inference-Header-Content-Length must be the length of the JSON part")
+    return int(text)
+
+
+def _read_input(entry: Any) -> tuple[InferInput, int | None]:
+    if not isinstance(entry, dict):
+        raise Refusal(Reason.WRONG_SHAPE, "each input must be an object")
+    name, datatype, shape, data = (entry.get(key) for key in ("name", "datatype", "shape", "data"))
+    if not isinstance(name, str) or not isinstance(datatype, str):
+        raise Refusal(Reason.WRONG_SHAPE, 'each input needs the strings "name" and "datatype"')
+    if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < 2**31 for size in shape):
+        raise Refusal(Reason.WRONG_SHAPE, 'each input needs "shape", an array of sizes')
+    parameters = _parameters(entry)
+    size = parameters.get("binary_data_size")
+    if size is None and not isinstance(data, list):
+        raise Refusal(Reason.WRONG_SHAPE, 'each input needs the array "data" or the parameter "binary_data_size"')
+    if size is not None and (data is not None or type(size) is not int or size < 0):
+        raise Refusal(Reason.WRONG_SHAPE, '"binary_data_size" must be a length, and excludes "data"')
+    return InferInput(name=name, shape=shape, datatype=datatype, data=data, parameters=parameters), size
+
+
+def _read_outputs(document: Mapping[str, Any]) -> list[RequestedOutput] | None:
+    entries = document.get("outputs")
+    if not entries:
+        return None
+    if not isinstance(entries, list) or not all(
+        isinstance(e, dict) and isinstance(e.get("name"), str) for e in entries
+    ):
+        raise Refusal(Reason.WRONG_SHAPE, '"outputs" must be an array of objects with a "name"')
+    return [RequestedOutput(name=entry["name"], parameters=_parameters(entry)) for entry in entries]
+
+
+def _parameters(entry: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = entry.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise Refusal(Reason.WRONG_SHAPE, '"parameters" must be an object')
+    return parameters
+
+
+def _request_id(document: Mapping[str, Any]) -> str | None:
+    request_id = document.get("id")
+    if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= 256):
+        raise Refusal(Reason.WRONG_SHAPE, '"id" must be a string of at most 256 characters')
+    return request_id
+
+
+def _split_elements(raw: bytes, limits: Limits) -> list[bytes]:
+    elements: list[bytes] = []
+    offset = 0
+    while offset < len(raw) and len(elements) <= limits.max_instances:
+        start = offset + _ELEMENT_LENGTH.size
+        end = start + _ELEMENT_LENGTH.unpack_from(raw, offset)[0] if start <= len(raw) else start
+        if end > len(raw):
+            raise Refusal(Reason.WRONG_SHAPE, "a BYTES element is longer than the binary data")
+        elements.append(raw[start:end])
+        offset = end
+    return elements
+
+
+def _as_bytes(element: Any) -> bytes:
+    if isinstance(element, bytes):
+        return element
+    if isinstance(element, str):
+        return element.encode("utf-8")
+    raise Refusal(Reason.WRONG_DATATYPE, "each BYTES element must be a string")
+
+
+def _wants_binary(response: InferResponse) -> bool:
+    return response._use_binary_outputs or any(output.binary_data for output in response._requested_outputs or ())
+
+
+def _v2_document(response: InferResponse) -> dict[str, Any]:
+    return {
+        "id": response.id,
+        "model_name": response.model_name,
+        "outputs": [
+            {"name": output.name, "shape": output.shape, "datatype": output.datatype, "data": output.data}
+            for output in response.outputs
+        ],
+    }

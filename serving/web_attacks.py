@@ -1,0 +1,98 @@
+"""The web-attacks inference service: HTTP requests in, verdicts out (V1, V2 REST, V2 gRPC).
+
+An instance is an HTTP request: raw HTTP/1.1 bytes, or a JSON object (`method`, `uri`, `headers`, `body`; or `raw` as
+latin-1 text; or `raw_base64`). In a V2 BYTES tensor each element is one or the other, told apart by a leading `{`.
+
+    python -m serving.web_attacks --model_dir BUNDLE --trusted_key PUB --model_name web-attacks
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from prometheus_client import Counter, Histogram
+from secmlops.web_attacks.models import load_classifier
+
+from secmlops.bundle import Bundle
+from secmlops.web_attacks.http1 import parse_request
+from secmlops.web_attacks.jsonl import from_json
+from secmlops.web_attacks.request import HttpRequest, InvalidRequest
+from serving.base import VerifiedModel
+from serving.limits import Limits
+from serving.protocol import Tensor, parse_json
+from serving.refusals import Reason, Refusal
+from serving.server import argument_parser, serve
+
+VERDICTS = Counter("secmlops_web_attacks_verdicts", "verdicts by attack class", ["verdict", "attack_class"])
+SCORE = Histogram(
+    "secmlops_web_attacks_score",
+    "calibrated probability of an attack",
+    buckets=(0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0),
+)
+
+
+class WebAttacks(VerifiedModel):
+    """Answers each request with `Score`: probability, verdict, attack class, part and evidence."""
+
+    use_case: ClassVar[str] = "web_attacks"
+    input: ClassVar[Tensor] = Tensor("requests", "BYTES")
+    outputs: ClassVar[tuple[Tensor, ...]] = (
+        Tensor("score", "FP64"),
+        Tensor("verdict", "BYTES"),
+        Tensor("attack_class", "BYTES"),
+        Tensor("part", "BYTES"),
+        Tensor("evidence", "BYTES"),
+    )
+
+    def open(self, bundle: Bundle) -> None:
+        """Build the classifier, whatever kind of model the bundle holds."""
+        self._classifier = load_classifier(bundle.files)
+
+    def answer(self, instances: Sequence[Any]) -> Mapping[str, list]:
+        """Score the requests of one batch."""
+        scores = self._classifier.score([read_request(item, i, self.limits) for i, item in enumerate(instances)])
+        for score in scores:
+            VERDICTS.labels(score.verdict, score.attack_class).inc()
+            SCORE.observe(score.score)
+        return {tensor.name: [_plain(getattr(score, tensor.name)) for score in scores] for tensor in self.outputs}
+
+
+def read_request(instance: Any, index: int, limits: Limits) -> HttpRequest:
+    """Read one instance.
+
+    Raises:
+        Refusal: it is no HTTP request in any of the accepted forms.
+    """
+    try:
+        if isinstance(instance, bytes):
+            if not instance.lstrip().startswith(b"{"):
+                return parse_request(instance)
+            instance = parse_json(instance, limits)
+        if isinstance(instance, dict) and "raw_base64" in instance:
+            return parse_request(base64.b64decode(instance["raw_base64"], validate=True))
+        if not isinstance(instance, dict):
+            raise InvalidRequest("wrong_shape", "expected an object")
+        if not instance.get("raw") and any("\0" in text for text in _texts(instance)):
+            raise InvalidRequest("nul_byte", "a text field holds a NUL character: send bytes as base64 or raw")
+        return from_json(instance)
+    except (InvalidRequest, binascii.Error, TypeError, ValueError) as error:
+        detail = str(error) if isinstance(error, InvalidRequest) else "raw_base64 is not base64"
+        raise Refusal(Reason.UNREADABLE_REQUEST, f"instance {index}: {detail}") from None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for item in value.items() if isinstance(value, dict) else value:
+            yield from _texts(list(item) if isinstance(item, tuple) else item)
+
+
+def _plain(value: float | str) -> float | str:
+    """Text that every protocol can carry: decoded evidence may hold halves of surrogate pairs."""
+    return value if isinstance(value, float) else value.encode("utf-8", "replace").decode("utf-8")
+
+
+if __name__ == "__main__":
+    serve(WebAttacks, argument_parser("Web-attack detection", "web-attacks").parse_args())
