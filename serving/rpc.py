@@ -41,10 +41,8 @@ class Doorkeeper(aio.ServerInterceptor):
 
         async def guarded(request: Any, context: aio.ServicerContext) -> Any:
             try:
-                if blocked:
-                    raise Refusal(
-                        Reason.BLOCKED, "models are loaded and unloaded by deployment, never over the network"
-                    )
+                if is_repository:
+                    raise blocked()
                 return await handler.unary_unary(request, context)
             except Exception as error:
                 refusal = as_refusal(error)
