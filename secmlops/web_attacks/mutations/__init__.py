@@ -47,8 +47,9 @@ _ENGINE_MARKS: Mapping[str, tuple[tuple[str, frozenset[str]], ...]] = {
         (r"randomblob|sqlite_|load_extension", frozenset({"sqlite"})),
     ),
     "cmd_injection": (
+        (r"print\(|proc_open\(|phpinfo\(|system\(|passthru\(|<\?", frozenset({"php"})),
         (
-            r"\b(?:ipconfig|systeminfo|tasklist|powershell|net\s+user|type\s+[a-z]:|cmd(?:\.exe)?\s*/c)\b|%\w+%|\bdir\b",
+            r"\b(?:ipconfig|systeminfo|tasklist|powershell|net\s+user|type\s+[a-z]:|cmd(?:\.exe)?\s*/c)\b|%[A-Z_]{4,}%|\bdir\b",
             frozenset({"cmd"}),
         ),
         (r".", frozenset({"sh"})),
@@ -111,7 +112,7 @@ def mutate(
     Raises:
         UnknownMutation: a name is not in `MUTATIONS`.
     """
-    usable = [one for one in for_class(attack_class, names) if one.layer == "payload"]
+    usable = [one for one in for_class(attack_class, names) if one.layer == "payload" and not one.carriers]
     engines = engines_of(payload, attack_class)
     for _ in range(rounds):
         for one in rng.sample(usable, len(usable)):
@@ -214,15 +215,13 @@ class Injection:
     def apply(self, one: Mutation, rng: Random) -> "Injection | None":
         """Apply one mutation; None when it does not fit the engines, the place or the payload."""
         engines = shared_engines(one, self.engines)
-        if self.engines and not engines:
+        if (self.engines and not engines) or (one.carriers and self.slot.carrier not in one.carriers):
             return None
         trail = (*self.trail, one.name)
         if one.layer == "payload":
             changed = replace(self, payload=one.apply(self.payload, rng), engines=engines, trail=trail)
             return changed if changed.payload != self.payload and changed._fits() else None
         if one.layer == "encoding":
-            if self.slot.carrier not in one.carriers:
-                return None
             return replace(self, encoding=one, nonce=rng.getrandbits(32), trail=trail)
         return self._with_parameters(one, rng, trail)
 

@@ -155,7 +155,7 @@ def xml_entity_name(payload: str, rng: Random) -> str:
     return re.sub(rf"(?<=[&%]){re.escape(name)}(?=;)", fresh, renamed)
 
 
-@mutation(_XXE, _XML)
+@mutation(_XXE, _XML, carriers=("body",))
 def xml_utf16(payload: str, rng: Random) -> str:
     """The whole document in UTF-16 with its byte order mark, which every XML processor must read (XML 1.0, 4.3.3)."""
     if not payload.startswith("<?xml") or not payload.isascii() or "\0" in payload:

@@ -23,7 +23,7 @@ class Mutation:
         apply: `apply(text, rng)` gives the rewritten text, or `text` itself where there is nothing to rewrite.
         layer: what `text` is: a decoded `payload`; an `encoding` takes the decoded payload and gives what is
             sent in its place; `parameters` takes `name=value` pairs as sent.
-        carriers: for the encoding layer, the places that undo it: `query`, `path`, `form` or `json`.
+        carriers: the places (`query`, `path`, `form`, `json`, `body`) that undo it; empty for any place.
         assumption: what the attacked application must do for it to work; empty when nothing special.
     """
 

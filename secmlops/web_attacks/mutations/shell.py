@@ -14,6 +14,7 @@ from secmlops.web_attacks.mutations.mutation import mutation, some, words
 
 _CLASSES = ("cmd_injection", "shellshock")
 _POSIX = ("sh",)
+_QUOTING = ("sh", "php")  # PHP hands quotes inside backquotes on to the shell, but reads `$` and `\\` itself
 _CMD = ("cmd",)
 
 _RESERVED_LIST = """
@@ -34,6 +35,7 @@ _LEXER = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_INNER_SLASH = re.compile(r"(?<=[\w.-])/(?=[\w.-])")
 _JOINING = ("other", "string", "redirect", "expansion", "word")
 
 
@@ -117,13 +119,13 @@ def sh_blanks(payload: str, rng: Random) -> str:
     return _join(tokens)
 
 
-@mutation(_CLASSES, _POSIX)
+@mutation(_CLASSES, _QUOTING)
 def sh_empty_quotes(payload: str, rng: Random) -> str:
     """Empty quotes inside a word (`c''at`); quote removal takes them out again."""
     return _rewrite_words(payload, rng, ("''", '""'))
 
 
-@mutation(_CLASSES, _POSIX)
+@mutation(_CLASSES, _QUOTING)
 def sh_quoted_letters(payload: str, rng: Random) -> str:
     """One letter of a word in quotes (`c"a"t`); quote removal takes them out again."""
     tokens = _lex(payload)
@@ -164,23 +166,26 @@ def sh_glob(payload: str, rng: Random) -> str:
 def sh_path(payload: str, rng: Random) -> str:
     """Slashes of an absolute path doubled or `/./` in it; the kernel resolves it to the same file."""
     tokens = _lex(payload)
-    for token in some([t for t in _plain_words(tokens) if re.match(r"/[\w.-]+/", t.text)], rng):
-        spot = rng.choice([match.start() for match in re.finditer(r"(?<=[\w.-])/(?=[\w.-])", token.text)])
+    paths = [token for token in _plain_words(tokens) if token.text.startswith("/") and _INNER_SLASH.search(token.text)]
+    for token in some(paths, rng):
+        spot = rng.choice([match.start() for match in _INNER_SLASH.finditer(token.text)])
         token.text = token.text[:spot] + rng.choice(("//", "/./", "///")) + token.text[spot + 1 :]
     return _join(tokens)
+
+
+def _between(tokens: list[_Token], index: int) -> bool:
+    """Whether a separator ends one command and another follows, so that `;` is allowed there."""
+    earlier = [token for token in tokens[:index] if token.kind != "space"]
+    ends = bool(earlier) and earlier[-1].kind in ("word", "string", "lead") and earlier[-1].text not in _RESERVED
+    later = [token for token in tokens[index + 1 :] if token.kind != "space"]
+    return ends and bool(later) and later[0].kind == "word"
 
 
 @mutation(_CLASSES, _POSIX)
 def sh_newline(payload: str, rng: Random) -> str:
     """`;` between commands becomes a line end and the other way round: both end a command."""
     tokens = _lex(payload)
-    ends = [
-        token
-        for index, token in enumerate(tokens)
-        if token.text in (";", "\n")
-        and any(later.kind == "word" for later in tokens[index + 1 :])
-        and any(earlier.kind in ("word", "string", "lead") for earlier in tokens[:index])
-    ]
+    ends = [token for index, token in enumerate(tokens) if token.text in (";", "\n") and _between(tokens, index)]
     for token in some(ends, rng):
         token.text = rng.choice(("\n", " ;", "\n\n"))
     return _join(tokens)
@@ -254,6 +259,28 @@ def cmd_case(payload: str, rng: Random) -> str:
     return _join(tokens)
 
 
+@mutation(("cmd_injection",), ("php",))
+def php_function_case(payload: str, rng: Random) -> str:
+    """Names of PHP's functions and language constructs in random case; PHP folds them."""
+    return re.sub(
+        r"\b(?:print|echo|exec|system|passthru|shell_exec|proc_open|popen|eval|assert|phpinfo)(?=\s*\()",
+        lambda match: "".join(rng.choice((char.lower(), char.upper())) for char in match.group()),
+        payload,
+        flags=re.IGNORECASE,
+    )
+
+
+@mutation(("cmd_injection",), ("php",))
+def php_comment(payload: str, rng: Random) -> str:
+    """A comment between a PHP function's name and its arguments; PHP reads it as white space."""
+    return re.sub(
+        r"\b(?:print|exec|system|passthru|shell_exec|proc_open|popen|eval)(?=\()",
+        lambda match: f"{match.group()}/*{words(rng)}*/",
+        payload,
+        count=1,
+    )
+
+
 @mutation(("shellshock",), ("bash",))
 def shellshock_body(payload: str, rng: Random) -> str:
     """Another harmless body for the function that an unpatched bash (CVE-2014-6271) imports before running on."""
@@ -281,5 +308,7 @@ MUTATIONS = (
     sh_base64,
     cmd_caret,
     cmd_case,
+    php_function_case,
+    php_comment,
     shellshock_body,
 )
