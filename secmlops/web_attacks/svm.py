@@ -1,0 +1,322 @@
+"""The linear n-gram model: every part of a request is read, the worst stretch of the worst part decides.
+
+A request's score is the largest over its parts, each part's is the largest over its readings (decoded, canonical)
+and over sliding windows of several lengths. So benign text around an attack cannot dilute it, and which
+headers a client sends has no say. Serving needs NumPy only; weights are whole multiples of a small unit and
+their sums integers, so a request's score is the same to the last bit in every batch.
+
+Sources: multiple-instance learning with one witness per bag, Andrews et al., "Support vector machines for
+multiple-instance learning", NIPS 2002; probabilities, Platt, "Probabilistic outputs for support vector machines",
+1999. Answers MITRE ATLAS AML.M0003 (model hardening: mutated attacks in training) and AML.M0015 (evasive input).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from secmlops.errors import SecmlopsError
+from secmlops.web_attacks.calibration import Platt
+from secmlops.web_attacks.classifier import Score
+from secmlops.web_attacks.dataset import LabelledRequest
+from secmlops.web_attacks.decoding import parts, readings
+from secmlops.web_attacks.ngram_model import LinearModel
+from secmlops.web_attacks.ngrams import Shape, features, lay_out
+from secmlops.web_attacks.request import HttpRequest
+from secmlops.web_attacks.taxonomy import ATTACK, NORMAL
+
+KIND: Final = "svm"
+EVIDENCE_CHARS: Final = 120
+_BATCH_CHARS: Final = 1_000_000
+_CACHED_CHARS: Final = 512
+_CACHED_TEXTS: Final = 50_000
+
+
+class TooFewLabels(SecmlopsError):
+    """Not enough labelled requests of one kind to learn from.
+
+    Attributes:
+        label: `normal` or `attack`.
+        found: how many there were.
+        needed: how many are needed.
+    """
+
+    def __init__(self, label: str, found: int, needed: int):
+        self.label, self.found, self.needed = label, found, needed
+        super().__init__(f"{found} {label} requests are too few to train on: bring at least {needed}")
+
+
+class InvalidModel(SecmlopsError):
+    """Model files that do not fit together or are not of this kind.
+
+    Attributes:
+        reason: what is wrong.
+    """
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(f"the model cannot be used: {reason}; train it again or fetch another bundle")
+
+
+@dataclass(frozen=True, slots=True)
+class SvmConfig:
+    """How to train.
+
+    Attributes:
+        bits: the weights lie in `2**bits` hash buckets (4 bytes each).
+        chars: longest character n-gram.
+        tokens: longest token n-gram.
+        windows: lengths of the sliding windows, in folded characters.
+        c: LinearSVC's inverse regularisation strength.
+        mutate: mutated copies per attack payload (hardening, AML.M0003); 0 for none.
+        background: generated benign texts and generated attacks that join the training data; 0 for none of both.
+        rounds: rounds of choosing witnesses and hard windows.
+        folds: folds, by site, of the out-of-fold scores that calibrate.
+        max_texts: most distinct texts of either label kept for training.
+        seed: of everything random.
+    """
+
+    bits: int = 19
+    chars: int = 5
+    tokens: int = 5
+    windows: tuple[int, ...] = (24, 64, 160)
+    c: float = 2.0
+    mutate: int = 2
+    background: int = 12_000
+    rounds: int = 2
+    folds: int = 4
+    max_texts: int = 120_000
+    seed: int = 0
+
+    @property
+    def shape(self) -> Shape:
+        """The n-grams that the model uses."""
+        return Shape(self.bits, self.chars, self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    margin: float
+    text: str
+    start: int
+    stop: int
+
+
+@dataclass
+class SvmClassifier:
+    """The trained model as it is served; build it with `from_files`.
+
+    Attributes:
+        model: the linear model.
+        slope: Platt slope.
+        offset: Platt offset.
+        threshold: probability from which on the verdict is `attack`.
+        classes: attack classes of the class head, in its order.
+        class_weights: shape (classes, 2**class_bits), float32.
+        class_bias: shape (classes,).
+        allowances: by part label, how much margin a site's normal traffic needs there.
+    """
+
+    model: LinearModel
+    slope: float
+    offset: float
+    threshold: float
+    classes: tuple[str, ...]
+    class_weights: npt.NDArray[np.float32]
+    class_bias: npt.NDArray[np.float32]
+    allowances: Mapping[str, float] = field(default_factory=dict)
+    name: str = KIND
+    _seen: dict[str, _Reading] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> "SvmClassifier":
+        """Build the model from the files of a bundle.
+
+        Args:
+            files: at least `weights.safetensors` and `preprocess.json`.
+
+        Raises:
+            InvalidModel: a file is missing, malformed, or does not fit the others.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            settings = json.loads(files["preprocess.json"])
+            arrays = load(files["weights.safetensors"])
+            if settings["kind"] != KIND:
+                raise InvalidModel(f"its kind is {settings['kind']!r}, not {KIND!r}")
+            shape = Shape(int(settings["bits"]), int(settings["chars"]), int(settings["tokens"]))
+            model = LinearModel.from_floats(
+                arrays["weights"], float(settings["bias"]), shape, tuple(map(int, settings["windows"]))
+            )
+            classifier = cls(
+                model,
+                float(settings["slope"]),
+                float(settings["offset"]),
+                float(settings["threshold"]),
+                tuple(settings["classes"]),
+                arrays["class_weights"].astype(np.float32),
+                arrays["class_bias"].astype(np.float32),
+                dict(settings.get("allowances", {})),
+            )
+        except KeyError as error:
+            raise InvalidModel(f"{error.args[0]} is missing") from None
+        except (ValueError, TypeError, AttributeError, SafetensorError) as error:
+            raise InvalidModel(f"a file is malformed ({type(error).__name__})") from None
+        classifier._check()
+        return classifier
+
+    def _check(self) -> None:
+        if len(self.model.weights) != 1 << self.model.shape.bits:
+            raise InvalidModel("the number of weights is not the number of hash buckets")
+        if self.class_weights.shape[:1] != (len(self.classes),) or self.class_bias.shape != (len(self.classes),):
+            raise InvalidModel("the class head does not fit the list of classes")
+        if not np.isfinite([self.model.bias, self.slope, self.offset, self.threshold]).all():
+            raise InvalidModel("a setting is not a finite number")
+
+    def score(self, requests: Sequence[HttpRequest]) -> list[Score]:
+        """Score a batch; the answers stand in the order of the requests."""
+        taken = [parts(request) for request in requests]
+        found = self._read({part.text for request in taken for part in request})
+        return [self._answer([(part.label, found[part.text]) for part in request]) for request in taken]
+
+    def margin(self, requests: Sequence[HttpRequest]) -> list[float]:
+        """The raw margins behind the scores, for calibration and studies."""
+        taken = [parts(request) for request in requests]
+        found = self._read({part.text for request in taken for part in request})
+        return [max(found[part.text].margin - self._allowed(part.label) for part in request) for request in taken]
+
+    def probability(self, margin: float) -> float:
+        """The calibrated probability of an attack at a margin."""
+        return Platt(self.slope, self.offset).probability(margin)
+
+    def _allowed(self, label: str) -> float:
+        return self.allowances.get(label, 0.0) if self.allowances else 0.0
+
+    def _answer(self, read: list[tuple[str, _Reading]]) -> Score:
+        label, reading = max(read, key=lambda item: item[1].margin - self._allowed(item[0]))
+        score = self.probability(reading.margin - self._allowed(label))
+        attack = score >= self.threshold
+        return Score(
+            score=score,
+            verdict=ATTACK if attack else NORMAL,
+            attack_class=self._classify(reading) if attack else "",
+            part=label,
+            evidence=_evidence(reading),
+        )
+
+    def _classify(self, reading: _Reading) -> str:
+        if not self.classes:
+            return "other"
+        batch = lay_out([reading.text])
+        bits = self.class_weights.shape[1].bit_length() - 1
+        buckets = np.concatenate([_within(reading, *view) for view in features(batch, self.model.shape)])
+        folded = buckets >> np.uint32(self.model.shape.bits - bits)
+        scores = self.class_weights[:, folded].sum(axis=1) / max(np.sqrt(len(folded)), 1.0) + self.class_bias
+        return self.classes[int(np.argmax(scores))]
+
+    def _read(self, texts: set[str]) -> dict[str, _Reading]:
+        """The worst reading of each text."""
+        answer: dict[str, _Reading] = {}
+        new: list[str] = []
+        for text in texts:
+            known = self._seen.get(text)
+            if known is None:
+                new.append(text)
+            else:
+                answer[text] = known
+        for chunk in _chunked(new):
+            self._read_chunk(chunk, answer)
+        if len(self._seen) > _CACHED_TEXTS:
+            self._seen.clear()
+        self._seen.update((text, answer[text]) for text in new if len(text) <= _CACHED_CHARS)
+        return answer
+
+    def _read_chunk(self, texts: list[str], answer: dict[str, _Reading]) -> None:
+        forms = [(text, form) for text in texts for form in readings(text)]
+        found = self.model.margins(lay_out([form for _, form in forms]))
+        for (text, form), margin, start, stop in zip(
+            forms, found.margin.tolist(), found.start.tolist(), found.stop.tolist(), strict=True
+        ):
+            best = answer.get(text)
+            if best is None or margin > best.margin:
+                answer[text] = _Reading(margin, form, start, stop)
+
+
+def _within(
+    reading: _Reading, positions: npt.NDArray[np.int64] | None, buckets: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.uint32]:
+    """The n-grams that begin inside the stretch that gave the margin."""
+    at = np.arange(len(buckets)) if positions is None else positions[: len(buckets)]
+    return buckets[(buckets != 0) & (at >= reading.start) & (at < reading.stop)]
+
+
+def _evidence(reading: _Reading) -> str:
+    """The stretch of the decoded text that gave the margin, with control characters made visible."""
+    if reading.margin == -np.inf:
+        return ""
+    batch = lay_out([reading.text])
+    raw = reading.text.replace("\0", " ").encode("utf-8", "surrogatepass")
+    first = int(batch.origins[reading.start]) if reading.start else 0
+    last = int(batch.origins[min(reading.stop, len(batch.origins) - 1)]) - 1
+    shown = raw[first : max(last, first)].decode("utf-8", "ignore").strip()
+    return "".join(char if char.isprintable() else " " for char in shown[:EVIDENCE_CHARS])
+
+
+def _chunked(texts: list[str]) -> Iterable[list[str]]:
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        chunk.append(text)
+        size += len(text)
+        if size > _BATCH_CHARS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def train(
+    train: Sequence[LabelledRequest],
+    validation: Sequence[LabelledRequest],
+    out: Path,
+    config: SvmConfig | None = None,
+    *,
+    max_false_positive_rate: float,
+    site_normals: Sequence[HttpRequest] = (),
+    on_progress: Callable[[str, float], None] | None = None,
+) -> dict[str, float]:
+    """Train and write an unsigned model directory: weights.safetensors, preprocess.json, card.json.
+
+    Args:
+        train: labelled requests of both labels.
+        validation: requests of other sites or times; they help to calibrate, never to fit weights.
+        out: the model directory; made when absent.
+        config: how to train.
+        max_false_positive_rate: the threshold is the most sensitive one that keeps held-out normals below it.
+        site_normals: normal traffic of the site to protect; joins the normals and bounds the threshold.
+        on_progress: called with a step's name and the share done, 0..1.
+
+    Returns:
+        Metrics on held-out requests (out-of-fold by site, and the validation requests).
+
+    Raises:
+        TooFewLabels: fewer than 20 requests of a label.
+        ValueError: the false-positive rate is not between 0 and 1.
+    """
+    from secmlops.web_attacks import svm_training
+
+    return svm_training.train(
+        train,
+        validation,
+        Path(out),
+        config or SvmConfig(),
+        max_false_positive_rate=max_false_positive_rate,
+        site_normals=site_normals,
+        on_progress=on_progress or (lambda step, share: None),
+    )

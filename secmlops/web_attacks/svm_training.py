@@ -1,0 +1,532 @@
+"""Training of the linear n-gram model: which part is the attack, where it lies, and where the threshold stands.
+
+A request is a bag of texts (all readings of all parts). All texts of a normal request are normal; of an attack only
+one, the witness, is taken for the attack, and which one is chosen anew with every round (mi-SVM). Windows that score
+high in normal texts join as hard negatives, the best window of an attack as a positive, because windows are what is
+scored later. Thresholds and probabilities come from scores of sites that the scoring model has not seen.
+"""
+
+import hashlib
+import json
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from secmlops.web_attacks import background
+from secmlops.web_attacks.calibration import Floats, Platt, bounded_quantile, choose_margin, fit_platt
+from secmlops.web_attacks.dataset import LabelledRequest
+from secmlops.web_attacks.decoding import parts, readings
+from secmlops.web_attacks.ngram_model import LinearModel
+from secmlops.web_attacks.ngrams import Shape, features, lay_out
+from secmlops.web_attacks.request import HttpRequest
+from secmlops.web_attacks.svm import KIND, SvmClassifier, SvmConfig, TooFewLabels
+from secmlops.web_attacks.taxonomy import ATTACK, ATTACK_CLASSES, NORMAL
+
+FEWEST_REQUESTS: Final = 20
+CLASS_BITS: Final = 14
+PER_SHAPE: Final = 6
+_HARD_MARGIN: Final = -0.6
+_OTHER_PART_WEIGHT: Final = 0.3
+_LONGEST_TRAINING_TEXT: Final = 4096
+_ROWS_AT_ONCE: Final = 4000
+SITE_UNDER_PROTECTION: Final = "\0site"
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bag:
+    """A request as its texts.
+
+    Attributes:
+        texts: ids of its distinct readings in the `Texts` they were added to.
+        attack: the label.
+        attack_class: the class of an attack.
+        site: what folds group by.
+    """
+
+    texts: npt.NDArray[np.int64]
+    attack: bool
+    attack_class: str
+    site: str
+
+
+class Texts:
+    """Distinct texts with their hashed n-grams as rows of one sparse matrix.
+
+    Rows are scaled by one over the square root of the number of n-grams, as stretches are when scored.
+    """
+
+    def __init__(self, shape: Shape):
+        self.shape = shape
+        self.all: list[str] = []
+        self._ids: dict[str, int] = {}
+        self._rows: list[Any] = []
+        self._computed = 0
+
+    def add(self, texts: Iterable[str]) -> npt.NDArray[np.int64]:
+        """The ids of texts, new ones added."""
+        ids = []
+        for text in texts:
+            number = self._ids.setdefault(text, len(self.all))
+            if number == len(self.all):
+                self.all.append(text)
+            ids.append(number)
+        return np.array(ids, dtype=np.int64)
+
+    def rows(self, ids: npt.NDArray[np.int64]) -> Any:
+        """The rows of the whole texts (scipy CSR, float32)."""
+        return stretch_rows([self.all[i] for i in ids], None, self.shape)
+
+    def margins(self, model: LinearModel, ids: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """Margins of texts under a model and, shape (n, 2), the stretches that gave them."""
+        margin = np.empty(len(ids))
+        stretch = np.empty((len(ids), 2), dtype=np.int64)
+        for at in range(0, len(ids), _ROWS_AT_ONCE):
+            found = model.margins(lay_out([self.all[i] for i in ids[at : at + _ROWS_AT_ONCE]]))
+            margin[at : at + _ROWS_AT_ONCE] = found.margin
+            stretch[at : at + _ROWS_AT_ONCE, 0] = found.start
+            stretch[at : at + _ROWS_AT_ONCE, 1] = found.stop
+        return margin, stretch
+
+
+def stretch_rows(texts: Sequence[str], stretches: npt.NDArray[np.int64] | None, shape: Shape) -> Any:
+    """Hashed n-grams of texts, or of one stretch of each, as a sparse matrix (scipy CSR, float32).
+
+    Args:
+        texts: the texts.
+        stretches: shape (n, 2), begin and end in code indices from the separator before the text; None: all of it.
+        shape: the n-grams.
+    """
+    import scipy.sparse as sp
+
+    blocks = [
+        _block(texts[at : at + _ROWS_AT_ONCE], None if stretches is None else stretches[at : at + _ROWS_AT_ONCE], shape)
+        for at in range(0, len(texts), _ROWS_AT_ONCE)
+    ]
+    return sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix((0, 1 << shape.bits), dtype=np.float32)
+
+
+def _block(texts: Sequence[str], stretches: npt.NDArray[np.int64] | None, shape: Shape) -> Any:
+    import scipy.sparse as sp
+
+    batch = lay_out(texts)
+    owner = np.full(len(batch.codes), -1, dtype=np.int64)
+    first = batch.begins - 1
+    begins, ends = (first, batch.ends) if stretches is None else (first + stretches[:, 0], first + stretches[:, 1])
+    sizes = ends - begins
+    inside = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(begins, sizes)
+    owner[inside] = np.repeat(np.arange(len(texts)), sizes)
+    rows, columns = [], []
+    for positions, buckets in features(batch, shape):
+        at = owner[: len(buckets)] if positions is None else owner[positions[: len(buckets)]]
+        used = (buckets != 0) & (at >= 0)
+        rows.append(at[used])
+        columns.append(buckets[used])
+    row, column = np.concatenate(rows), np.concatenate(columns).astype(np.int32)
+    number = np.maximum(np.bincount(row, minlength=len(texts)), 1)
+    values = (1 / np.sqrt(number))[row].astype(np.float32)
+    return sp.csr_matrix((values, (row, column)), shape=(len(texts), 1 << shape.bits))
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """All that training reads.
+
+    Attributes:
+        texts: every text.
+        bags: the requests.
+        normals: ids of generated benign texts.
+        attacks: ids of generated attacks.
+        attack_classes: the classes of the generated attacks.
+    """
+
+    texts: Texts
+    bags: list[Bag]
+    normals: npt.NDArray[np.int64]
+    attacks: npt.NDArray[np.int64]
+    attack_classes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A fitted linear model and the texts it takes for the attacks.
+
+    Attributes:
+        model: the model.
+        witnesses: for each attack bag given, the id of its witness.
+    """
+
+    model: LinearModel
+    witnesses: npt.NDArray[np.int64]
+
+
+_SHAPE_TABLE = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZbcdefghijklmnopqrstuvwxyz123456789", "a" * 51 + "0" * 9)
+_RUNS = re.compile(r"(?:[a0]{2,}|(.)\1+)")
+
+
+def text_shape(text: str) -> str:
+    """A text with its letters and digits made alike: texts of one shape teach a model the same."""
+    return _RUNS.sub("a", text[:160].translate(_SHAPE_TABLE))
+
+
+def fit(corpus: Corpus, bags: Sequence[Bag], config: SvmConfig, rounds: int, tell: Callable[[float], None]) -> Fitted:
+    """Fit on some of the corpus's bags and all of its generated texts."""
+    learner = _Learner(corpus, bags, config)
+    model = learner.first()
+    for number in range(rounds):
+        tell((number + 1) / (rounds + 1))
+        model = learner.next(model)
+    return Fitted(model, learner.witnesses)
+
+
+class _Learner:
+    """The state of one fit: what is normal, what may be the attack, and what was found hard."""
+
+    def __init__(self, corpus: Corpus, bags: Sequence[Bag], config: SvmConfig):
+        self.texts, self.config = corpus.texts, config
+        self.random = np.random.default_rng(config.seed)
+        normal_bags = [bag.texts for bag in bags if not bag.attack]
+        self.seen_normal = np.unique(np.concatenate([*normal_bags, corpus.normals])) if normal_bags else corpus.normals
+        self.base_normals = np.union1d(self._thinned(self.seen_normal), corpus.normals)
+        self.attack_bags = [bag for bag in bags if bag.attack]
+        normal = np.zeros(len(self.texts.all), dtype=bool)
+        normal[self.seen_normal] = True
+        self.candidates = [
+            bag.texts[~normal[bag.texts]] if (~normal[bag.texts]).any() else bag.texts for bag in self.attack_bags
+        ]
+        self.generated = corpus.attacks
+        self.witnesses = np.array([ids[0] for ids in self.candidates], dtype=np.int64)
+        self.hard: dict[int, None] = {}
+
+    def _thinned(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        shapes: Counter[str] = Counter()
+        kept = []
+        for number in self.random.permutation(ids):
+            shape = text_shape(self.texts.all[number])
+            if shapes[shape] < PER_SHAPE:
+                shapes[shape] += 1
+                kept.append(number)
+        return np.array(kept[: self.config.max_texts], dtype=np.int64)
+
+    def first(self) -> LinearModel:
+        """Generated attacks and bags of one candidate show what an attack is; without either, all candidates do."""
+        certain = [ids for ids in self.candidates if len(ids) == 1]
+        if len(self.generated) + len(certain) < FEWEST_REQUESTS:
+            certain = self.candidates
+        weights = np.concatenate([np.full(len(ids), 1 / len(ids)) for ids in certain] or [np.zeros(0)])
+        positives = np.concatenate([*certain, self.generated]).astype(np.int64)
+        weights = np.concatenate([weights, np.ones(len(self.generated))])
+        return self._solve(
+            [(self.base_normals, None, -1, 1.0), (positives, None, 1, weights)],
+        )
+
+    def next(self, model: LinearModel) -> LinearModel:
+        """Choose witnesses, hard texts and windows with the model, and fit anew."""
+        flat = np.concatenate(self.candidates)
+        margin, _ = self.texts.margins(model, flat)
+        others = self._choose(flat, margin)
+        positives = np.unique(np.concatenate([self.witnesses, self.generated]))
+        groups: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None, int, Any]] = [
+            (positives, None, 1, 1.0),
+            (others, None, -1, _OTHER_PART_WEIGHT),
+            *self._windows(model, positives, 1, -np.inf),
+        ]
+        normal_margin, _ = self.texts.margins(model, self.seen_normal)
+        hard = self.seen_normal[normal_margin > _HARD_MARGIN]
+        self.hard.update(dict.fromkeys(hard[: self.config.max_texts // 4].tolist()))
+        normals = np.union1d(self.base_normals, np.fromiter(self.hard, dtype=np.int64, count=len(self.hard)))
+        groups.append((normals, None, -1, 1.0))
+        groups += self._windows(model, normals, -1, _HARD_MARGIN)
+        return self._solve(groups)
+
+    def _choose(self, flat: npt.NDArray[np.int64], margin: Floats) -> npt.NDArray[np.int64]:
+        """Set the witnesses; returns the candidates that are surely none."""
+        at, other = 0, []
+        for number, ids in enumerate(self.candidates):
+            found = margin[at : at + len(ids)]
+            best = int(np.argmax(found))
+            self.witnesses[number] = ids[best]
+            other.append(ids[(found < 0) & (np.arange(len(ids)) != best)])
+            at += len(ids)
+        return np.setdiff1d(np.concatenate(other), self.witnesses)
+
+    def _windows(
+        self, model: LinearModel, ids: npt.NDArray[np.int64], sign: int, least: float
+    ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None, int, Any]]:
+        long = ids[[len(self.texts.all[i]) > min(self.config.windows, default=1 << 30) for i in ids]]
+        if not len(long):
+            return []
+        margin, stretch = self.texts.margins(model, long)
+        part = (margin > least) & (stretch[:, 1] - stretch[:, 0] <= max(self.config.windows))
+        return [(long[part], stretch[part], sign, 0.5)]
+
+    def _training_texts(self, ids: npt.NDArray[np.int64], shorten: bool) -> list[str]:
+        return [self.texts.all[i][:_LONGEST_TRAINING_TEXT] if shorten else self.texts.all[i] for i in ids]
+
+    def _solve(self, groups: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None, int, Any]]) -> LinearModel:
+        import scipy.sparse as sp
+        from sklearn.svm import LinearSVC
+
+        groups = [group for group in groups if len(group[0])]
+        rows = [
+            stretch_rows(self._training_texts(ids, stretches is None), stretches, self.texts.shape)
+            for ids, stretches, _, _ in groups
+        ]
+        signs = np.concatenate([np.full(len(ids), sign) for ids, _, sign, _ in groups])
+        weights = np.concatenate([np.broadcast_to(weight, len(ids)) for ids, _, _, weight in groups])
+        solver = LinearSVC(C=self.config.c, tol=1e-3, max_iter=200, random_state=self.config.seed)
+        solver.fit(sp.vstack(rows, format="csr"), signs, sample_weight=weights)
+        return LinearModel.from_floats(
+            solver.coef_[0], float(solver.intercept_[0]), self.texts.shape, self.config.windows
+        )
+
+
+def train(
+    train: Sequence[LabelledRequest],
+    validation: Sequence[LabelledRequest],
+    out: Path,
+    config: SvmConfig,
+    *,
+    max_false_positive_rate: float,
+    site_normals: Sequence[HttpRequest],
+    on_progress: Progress,
+) -> dict[str, float]:
+    """What `svm.train` promises."""
+    _refuse_too_few(train)
+    begun = time.monotonic()
+    on_progress("taking requests apart", 0.0)
+    corpus = gather(train, site_normals, config)
+    held_out = _out_of_fold(corpus, config, on_progress)
+    on_progress("fitting on all training requests", 0.7)
+    learner = fit(corpus, corpus.bags, config, config.rounds, lambda share: on_progress("fitting", 0.7 + 0.2 * share))
+    on_progress("calibrating", 0.92)
+    held_out = held_out.joined(_margins_of(corpus.texts, learner.model, validation))
+    normals, attacks = held_out.normals, held_out.attacks
+    deciding = held_out.site_normals if len(held_out.site_normals) >= FEWEST_REQUESTS else normals
+    platt = fit_platt(normals, attacks)
+    threshold = platt.probability(choose_margin(deciding, attacks, max_false_positive_rate))
+    classes, class_weights, class_bias = _class_head(corpus, learner, config)
+    classifier = SvmClassifier(learner.model, platt.slope, platt.offset, threshold, classes, class_weights, class_bias)
+    metrics = _metrics(held_out, platt, threshold)
+    _write(out, classifier, config, metrics, _facts(train, validation, site_normals, time.monotonic() - begun))
+    on_progress("done", 1.0)
+    return metrics
+
+
+def _refuse_too_few(train: Sequence[LabelledRequest]) -> None:
+    for label, found in ((ATTACK, sum(r.is_attack for r in train)), (NORMAL, sum(not r.is_attack for r in train))):
+        if found < FEWEST_REQUESTS:
+            raise TooFewLabels(label, found, FEWEST_REQUESTS)
+
+
+def gather(train: Sequence[LabelledRequest], site_normals: Sequence[HttpRequest], config: SvmConfig) -> Corpus:
+    """Take requests apart and join them with the generated texts."""
+    texts = Texts(config.shape)
+    bags = [_bag(texts, record.request, record.is_attack, record.attack_class, record.site) for record in train]
+    bags += [_bag(texts, request, False, "", SITE_UNDER_PROTECTION) for request in site_normals]
+    normals = [form for text in background.normal_texts(config.background, config.seed) for form in readings(text)]
+    generated = background.attack_texts(config.background // 2, config.seed)
+    attacks = [(form, kind) for text, kind in generated for form in readings(text)]
+    return Corpus(
+        texts,
+        bags,
+        np.unique(texts.add(normals)),
+        texts.add(form for form, _ in attacks),
+        [kind for _, kind in attacks],
+    )
+
+
+def _bag(texts: Texts, request: HttpRequest, attack: bool, attack_class: str, site: str) -> Bag:
+    forms = dict.fromkeys(form for part in parts(request) for form in readings(part.text))
+    return Bag(texts.add(forms), attack, attack_class, site)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Margins of requests under models that did not see their site.
+
+    Attributes:
+        normals: of normal requests, those of the site under protection left out.
+        attacks: of attacks.
+        site_normals: of normal requests of the site under protection.
+    """
+
+    normals: Floats
+    attacks: Floats
+    site_normals: Floats
+
+    def joined(self, other: "HeldOut") -> "HeldOut":
+        """Both sets of margins as one."""
+        return HeldOut(
+            np.concatenate([self.normals, other.normals]),
+            np.concatenate([self.attacks, other.attacks]),
+            np.concatenate([self.site_normals, other.site_normals]),
+        )
+
+
+def _fold_of(bag: Bag, texts: Texts, by_site: bool, folds: int, seed: int) -> int:
+    """Sites stay whole where there are several; attacks, and the traffic of one site, are split by their shape."""
+    if by_site and not bag.attack and bag.site != SITE_UNDER_PROTECTION:
+        key = bag.site
+    else:
+        key = "|".join(sorted(text_shape(texts.all[i]) for i in bag.texts))
+    return int.from_bytes(hashlib.blake2b(f"{seed}|{key}".encode(), digest_size=4).digest(), "big") % folds
+
+
+def _out_of_fold(corpus: Corpus, config: SvmConfig, on_progress: Progress) -> HeldOut:
+    sites = {bag.site for bag in corpus.bags if not bag.attack} - {SITE_UNDER_PROTECTION}
+    by_site = len(sites) >= 2 * config.folds
+    fold = np.array([_fold_of(bag, corpus.texts, by_site, config.folds, config.seed) for bag in corpus.bags])
+    margins = np.full(len(corpus.bags), np.nan)
+    for number in range(config.folds):
+        on_progress(
+            f"scoring unseen requests, fold {number + 1} of {config.folds}", 0.05 + 0.65 * number / config.folds
+        )
+        kept = [bag for bag, own in zip(corpus.bags, fold, strict=True) if own != number]
+        if not _both(kept):
+            continue
+        model = fit(corpus, kept, config, config.rounds, lambda share: None).model
+        chosen = np.flatnonzero(fold == number)
+        margins[chosen] = _bag_margins(corpus.texts, model, [corpus.bags[i] for i in chosen])
+    attack = np.array([bag.attack for bag in corpus.bags])
+    protected = np.array([bag.site == SITE_UNDER_PROTECTION for bag in corpus.bags])
+    known = ~np.isnan(margins)
+    return HeldOut(margins[known & ~attack & ~protected], margins[known & attack], margins[known & protected & ~attack])
+
+
+def _both(bags: Sequence[Bag]) -> bool:
+    return any(bag.attack for bag in bags) and any(not bag.attack for bag in bags)
+
+
+def _bag_margins(texts: Texts, model: LinearModel, bags: Sequence[Bag]) -> Floats:
+    if not bags:
+        return np.zeros(0)
+    ids = np.unique(np.concatenate([bag.texts for bag in bags]))
+    margin = np.full(len(texts.all), -np.inf)
+    margin[ids] = texts.margins(model, ids)[0]
+    return np.array([margin[bag.texts].max() for bag in bags])
+
+
+def _margins_of(texts: Texts, model: LinearModel, records: Sequence[LabelledRequest]) -> HeldOut:
+    bags = [_bag(texts, record.request, record.is_attack, record.attack_class, record.site) for record in records]
+    margins = _bag_margins(texts, model, bags)
+    attack = np.array([bag.attack for bag in bags], dtype=bool)
+    return HeldOut(margins[~attack], margins[attack], np.zeros(0))
+
+
+def _class_head(
+    corpus: Corpus, fitted: Fitted, config: SvmConfig
+) -> tuple[tuple[str, ...], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """One linear score per attack class over fewer buckets, learnt on witnesses and generated attacks."""
+    from sklearn.svm import LinearSVC
+
+    bits = min(CLASS_BITS, config.bits)
+    known = [bag.attack_class for bag in corpus.bags if bag.attack]
+    labelled = [(number, kind) for number, kind in zip(fitted.witnesses, known, strict=True) if kind in ATTACK_CLASSES]
+    labelled += list(zip(corpus.attacks, corpus.attack_classes, strict=True))
+    classes = tuple(kind for kind in ATTACK_CLASSES if any(kind == own for _, own in labelled))
+    if len(classes) < 2:
+        return classes, np.zeros((len(classes), 1 << bits), np.float32), np.zeros(len(classes), np.float32)
+    rows = _folded(corpus.texts.rows(np.array([number for number, _ in labelled])), config.bits - bits)
+    solver = LinearSVC(C=1.0, tol=1e-3, max_iter=200, class_weight="balanced", random_state=config.seed)
+    solver.fit(rows, [classes.index(kind) for _, kind in labelled])
+    if len(classes) == 2:
+        return (
+            classes,
+            np.concatenate([-solver.coef_, solver.coef_]).astype(np.float32),
+            np.concatenate([-solver.intercept_, solver.intercept_]).astype(np.float32),
+        )
+    return classes, solver.coef_.astype(np.float32), solver.intercept_.astype(np.float32)
+
+
+def _folded(rows: Any, shift: int) -> Any:
+    import scipy.sparse as sp
+
+    return sp.csr_matrix((rows.data, rows.indices >> shift, rows.indptr), shape=(rows.shape[0], rows.shape[1] >> shift))
+
+
+def _metrics(held_out: HeldOut, platt: Platt, threshold: float) -> dict[str, float]:
+    cut = (math.log(threshold / (1 - threshold)) - platt.offset) / platt.slope
+    normals, attacks = held_out.normals, held_out.attacks
+    found = {
+        "threshold": threshold,
+        "held_out_normals": float(len(normals)),
+        "held_out_attacks": float(len(attacks)),
+        "held_out_fpr": float((normals >= cut).mean()),
+        "held_out_tpr": float((attacks >= cut).mean()),
+    }
+    if len(held_out.site_normals):
+        found["held_out_site_fpr"] = float((held_out.site_normals >= cut).mean())
+    for rate in (0.002, 0.01):
+        least = bounded_quantile(normals, rate)
+        found[f"held_out_tpr_at_{rate:g}_fpr"] = float((attacks >= least).mean())
+    return found
+
+
+def _facts(
+    train: Sequence[LabelledRequest],
+    validation: Sequence[LabelledRequest],
+    site_normals: Sequence[HttpRequest],
+    seconds: float,
+) -> dict[str, Any]:
+    return {
+        "training_normals": sum(not record.is_attack for record in train),
+        "training_attacks": dict(Counter(record.attack_class or "unnamed" for record in train if record.is_attack)),
+        "training_sites": len({record.site for record in train if not record.is_attack}),
+        "validation_requests": len(validation),
+        "site_normals": len(site_normals),
+        "training_s": round(seconds, 1),
+    }
+
+
+def _write(
+    out: Path, classifier: SvmClassifier, config: SvmConfig, metrics: dict[str, float], facts: dict[str, Any]
+) -> None:
+    from safetensors.numpy import save
+
+    model = classifier.model
+    out.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        "weights": model.floats(),
+        "class_weights": classifier.class_weights,
+        "class_bias": classifier.class_bias,
+    }
+    settings = {
+        "kind": KIND,
+        "bits": model.shape.bits,
+        "chars": model.shape.chars,
+        "tokens": model.shape.tokens,
+        "windows": list(model.windows),
+        "bias": model.bias,
+        "slope": classifier.slope,
+        "offset": classifier.offset,
+        "threshold": classifier.threshold,
+        "classes": list(classifier.classes),
+    }
+    card = {
+        "name": KIND,
+        "task": "binary classification of HTTP requests (normal, attack) with attack class, part and evidence",
+        "classes": list(classifier.classes),
+        "model": "linear SVM over hashed character and token n-grams of decoded request parts",
+        "data": facts,
+        "parameters": asdict(config),
+        "metrics": metrics,
+        "intended_use": "flagging web attacks for blocking or review, beside other controls",
+        "limits": [
+            "sees one request at a time: no rates, sessions or responses",
+            "business-logic abuse without attack syntax looks normal",
+            "calibrated on sites held out of training; adapt it with a site's own normal traffic",
+        ],
+    }
+    (out / "weights.safetensors").write_bytes(save(arrays))
+    (out / "preprocess.json").write_text(json.dumps(settings, indent=1, sort_keys=True))
+    (out / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True))
