@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import grpc
-from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
 from starlette.exceptions import HTTPException
 
 from secmlops.errors import SecmlopsError
@@ -109,7 +109,7 @@ def _refusal_for(error: Exception) -> Refusal:
             return Refusal(Reason.WRONG_SHAPE, "the request is not a valid inference request: see the model's metadata")
         case ModelNotFound():
             return Refusal(Reason.NOT_FOUND, "there is no model of that name here")
-        case ModelNotReady():
+        case ModelNotReady() | ServerNotReady():
             return Refusal(Reason.NOT_READY, "the model is not ready: try again later or ask its operator")
         case HTTPException(status_code=status) if status in _FRAMEWORK_REASONS:
             return Refusal(_FRAMEWORK_REASONS[status], "this server has no such resource")

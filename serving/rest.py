@@ -176,6 +176,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_clock = None
 
 
+def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
+    """The protocol class for `uvicorn.Config(http=...)` with these limits."""
+    return type("LimitedProtocol", (BoundedProtocol,), {"limits": limits})
+
+
 async def refuse_read(_: Any, error: Exception) -> Response:
     """Exception handler for KServe's application: the same refusals as everywhere."""
     refusal = as_refusal(error)

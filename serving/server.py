@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from serving.base import VerifiedModel
 from serving.limits import Limits
 from serving.refusals import Refusal, logger
-from serving.rest import BoundedProtocol, Door, refuse_read
+from serving.rest import Door, bounded_protocol, refuse_read
 from serving.rpc import build_server
 
 
@@ -115,12 +115,11 @@ class GuardedServer(kserve.ModelServer):
         return Door(app, self.dataplane, self._limits, self._count)
 
     def _rest_config(self, door: Door) -> uvicorn.Config:
-        protocol = type("LimitedProtocol", (BoundedProtocol,), {"limits": self._limits})
         return uvicorn.Config(
             door,
             host=self._host,
             port=self.http_port,
-            http=protocol,
+            http=bounded_protocol(self._limits),
             ws="none",
             lifespan="off",
             loop=self.event_loop,

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from prometheus_client import Counter, Histogram
-from secmlops.web_attacks.models import load_classifier
 
 from secmlops.bundle import Bundle
 from secmlops.web_attacks.http1 import parse_request
 from secmlops.web_attacks.jsonl import from_json
+from secmlops.web_attacks.models import load_classifier
 from secmlops.web_attacks.request import HttpRequest, InvalidRequest
 from serving.base import VerifiedModel
 from serving.limits import Limits
@@ -47,7 +47,7 @@ class WebAttacks(VerifiedModel):
 
     def open(self, bundle: Bundle) -> None:
         """Build the classifier, whatever kind of model the bundle holds."""
-        self._classifier = load_classifier(bundle.files)
+        self._classifier = load_classifier(bundle.model_files())
 
     def answer(self, instances: Sequence[Any]) -> Mapping[str, list]:
         """Score the requests of one batch."""
