@@ -1,0 +1,297 @@
+"""Training of the transformer models: weakly labelled windows, balanced loss, early stopping.
+
+A label belongs to a request, but only one of its windows holds the attack. So an attack request is a bag of
+which the highest window counts, and every window of a normal request is normal (multiple-instance learning,
+Dietterich et al. 1997).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from secmlops.web_attacks.dataset import LabelledRequest
+from secmlops.web_attacks.taxonomy import ATTACK_CLASSES
+from secmlops.web_attacks.transformer_network import AttackNetwork
+from secmlops.web_attacks.windows import Windower
+
+Progress = Callable[[int, int, str], None]
+
+MAX_BAG = 12
+"""Most windows of one attack request that take part in training."""
+
+_WINDOWS_PER_PASS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast to learn.
+
+    Attributes:
+        epochs: most passes.
+        tokens_per_epoch: a pass ends after about so many tokens, drawn anew each time.
+        batch_requests: attack requests in a step; as many normal windows again, twice.
+        patience: passes without a better validation loss before stopping.
+        learning_rate: its peak, after `warm_up` of all steps.
+        warm_up: share of the steps.
+        weight_decay: decoupled, on matrices only.
+        class_weight: weight of the attack-class loss beside the detection loss.
+        surrounded: share of windows that get normal text before and behind them in a step, so that attacks are known
+            at any place in any surroundings.
+    """
+
+    epochs: int = 8
+    tokens_per_epoch: int = 250_000
+    batch_requests: int = 32
+    patience: int = 3
+    learning_rate: float = 1e-3
+    warm_up: float = 0.1
+    weight_decay: float = 0.01
+    class_weight: float = 0.3
+    surrounded: float = 0.3
+
+
+class Bags:
+    """Requests as lists of windows, each distinct window kept once.
+
+    Attributes:
+        windows: token ids of every distinct window.
+        bags: per request, the indices of its windows.
+        attack: per request, whether it is labelled an attack.
+        attack_class: per request, the index of its attack class; -1 for none.
+    """
+
+    def __init__(self, records: Sequence[LabelledRequest], windower: Windower):
+        index: dict[tuple[int, ...], int] = {}
+        self.bags = [
+            np.array([index.setdefault(w.ids, len(index)) for w in windower.windows(record.request)])
+            for record in records
+        ]
+        self.windows = list(index)
+        self.attack = np.array([record.is_attack for record in records])
+        self.attack_class = np.array(
+            [ATTACK_CLASSES.index(r.attack_class) if r.attack_class in ATTACK_CLASSES else -1 for r in records]
+        )
+
+    def highest(self, logits: np.ndarray) -> np.ndarray:
+        """Per request, the highest of its windows' logits."""
+        return np.array([logits[bag].max() for bag in self.bags])
+
+    def learnable(self) -> tuple[list[tuple[np.ndarray, int]], np.ndarray]:
+        """(attack bags without windows that normal requests also have, with their class), and the normal windows.
+
+        An attack that consists of nothing else keeps all its windows.
+        """
+        normal = np.unique(np.concatenate([b for b, attack in zip(self.bags, self.attack, strict=True) if not attack]))
+        known = np.zeros(len(self.windows), dtype=bool)
+        known[normal] = True
+        attacks = []
+        for bag, attack, name in zip(self.bags, self.attack, self.attack_class, strict=True):
+            if attack:
+                unseen = bag[~known[bag]]
+                attacks.append(((unseen if len(unseen) else bag)[:MAX_BAG], int(name)))
+        return attacks, normal
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What training did.
+
+    Attributes:
+        epochs: passes made.
+        best_epoch: the pass whose weights were kept, from 1.
+        validation_loss: balanced cross entropy of that pass, nats.
+        tokens: tokens seen.
+    """
+
+    epochs: int
+    best_epoch: int
+    validation_loss: float
+    tokens: int
+
+
+def fit(
+    network: AttackNetwork,
+    train: Bags,
+    validation: Bags,
+    schedule: Schedule,
+    *,
+    max_tokens: int,
+    seed: int,
+    on_progress: Progress,
+) -> Fit:
+    """Train in place and leave the weights of the best pass in the network."""
+    rng = np.random.default_rng(seed)
+    attacks, normals = train.learnable()
+    plan = _Plan(train, attacks, normals, schedule, max_tokens)
+    optimizer = torch.optim.AdamW(_parameter_groups(network, schedule), lr=schedule.learning_rate)
+    steps = plan.steps_per_epoch * schedule.epochs
+    learning_rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _slope(step / steps, schedule.warm_up))
+    best_loss, best_epoch, best_weights, tokens, epoch = math.inf, 0, None, 0, 0
+    for epoch in range(1, schedule.epochs + 1):
+        network.train()
+        for step, (bags, classes, negatives) in enumerate(plan.batches(rng)):
+            tokens += _step(network, plan, bags, classes, negatives, optimizer, rng)
+            learning_rate.step()
+            if step % 10 == 0:
+                done = (epoch - 1) * plan.steps_per_epoch + step
+                on_progress(done, steps, f"pass {epoch} of {schedule.epochs}")
+        loss = validation_loss(validation, logits_of(network, validation.windows))
+        on_progress(epoch * plan.steps_per_epoch, steps, f"pass {epoch}: validation loss {loss:.4f}")
+        if loss < best_loss - 1e-4:
+            best_loss, best_epoch = loss, epoch
+            best_weights = {name: value.clone() for name, value in network.state_dict().items()}
+        elif epoch - best_epoch >= schedule.patience:
+            break
+    if best_weights is not None:
+        network.load_state_dict(best_weights)
+    network.eval()
+    return Fit(epoch, best_epoch, best_loss, tokens)
+
+
+def validation_loss(bags: Bags, logits: np.ndarray) -> float:
+    """Cross entropy of the requests' highest windows, both labels weighing the same, in nats."""
+    highest = bags.highest(logits)
+    loss = np.logaddexp(0, np.where(bags.attack, -highest, highest))
+    return float((loss[bags.attack].mean() + loss[~bags.attack].mean()) / 2)
+
+
+def logits_of(network: AttackNetwork, windows: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """The attack logit of each window by the PyTorch network, float32."""
+    network.eval()
+    logits = np.zeros(len(windows), dtype=np.float32)
+    order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
+    with torch.inference_mode():
+        for at in range(0, len(order), _WINDOWS_PER_PASS):
+            chosen = order[at : at + _WINDOWS_PER_PASS]
+            logits[chosen] = network(*padded([windows[i] for i in chosen]))[0].numpy()
+    return logits
+
+
+def padded(windows: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, (windows, longest), int64."""
+    longest = max(map(len, windows))
+    ids = torch.zeros((len(windows), longest), dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for row, window in enumerate(windows):
+        ids[row, : len(window)] = torch.tensor(window)
+        mask[row, : len(window)] = 1
+    return ids, mask
+
+
+class _Plan:
+    def __init__(
+        self,
+        train: Bags,
+        attacks: list[tuple[np.ndarray, int]],
+        normals: np.ndarray,
+        schedule: Schedule,
+        max_tokens: int,
+    ):
+        self.windows, self.attacks, self.normals = train.windows, attacks, normals
+        self.schedule, self.max_tokens = schedule, max_tokens
+        lengths = np.array([len(window) for window in train.windows])
+        per_attack = np.mean([lengths[bag].sum() for bag, _ in attacks])
+        per_step = schedule.batch_requests * (per_attack + 2 * lengths[normals].mean())
+        whole = max(len(attacks), len(normals) / 2) / schedule.batch_requests
+        self.steps_per_epoch = max(1, round(min(whole, schedule.tokens_per_epoch / per_step)))
+        counts = np.bincount([name for _, name in attacks if name >= 0], minlength=len(ATTACK_CLASSES))
+        weights = np.where(counts > 0, np.sqrt(counts.sum() / np.maximum(counts, 1) / max((counts > 0).sum(), 1)), 0)
+        self.class_weights = torch.tensor(weights, dtype=torch.float32)
+
+    def batches(self, rng: np.random.Generator):
+        size = self.schedule.batch_requests
+        attacks = _drawn(len(self.attacks), self.steps_per_epoch * size, rng)
+        normals = _drawn(len(self.normals), self.steps_per_epoch * size * 2, rng)
+        for step in range(self.steps_per_epoch):
+            chosen = [self.attacks[i] for i in attacks[step * size : (step + 1) * size]]
+            negatives = self.normals[normals[step * size * 2 : (step + 1) * size * 2]]
+            yield [bag for bag, _ in chosen], torch.tensor([name for _, name in chosen]), negatives
+
+    def drawn(self, indices: np.ndarray, rng: np.random.Generator) -> list[tuple[int, ...]]:
+        """The windows of these indices, some of them surrounded by normal text."""
+        chance = rng.random(len(indices)) < self.schedule.surrounded
+        return [
+            self._surrounded(self.windows[i], rng) if yes else self.windows[i]
+            for i, yes in zip(indices, chance, strict=True)
+        ]
+
+    def _surrounded(self, window: tuple[int, ...], rng: np.random.Generator) -> tuple[int, ...]:
+        room = int(rng.integers(0, self.max_tokens - len(window) + 1))
+        front = int(rng.integers(0, room + 1))
+        before = self._normal_text(front, rng)[-front:] if front else ()
+        behind = self._normal_text(room - front, rng)[: room - front]
+        return (*window[:2], *before, *window[2:-1], *behind, window[-1])
+
+    def _normal_text(self, length: int, rng: np.random.Generator) -> tuple[int, ...]:
+        text: tuple[int, ...] = ()
+        for _ in range(4):
+            if len(text) >= length:
+                break
+            text += self.windows[self.normals[rng.integers(len(self.normals))]][2:-1]
+        return text
+
+
+def _drawn(count: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """`wanted` indices below `count`: whole shuffled rounds, so that every index comes before any comes again."""
+    rounds = [rng.permutation(count) for _ in range(math.ceil(wanted / count))]
+    return np.concatenate(rounds)[:wanted]
+
+
+def _step(
+    network: AttackNetwork,
+    plan: _Plan,
+    bags: list[np.ndarray],
+    classes: Tensor,
+    negatives: np.ndarray,
+    optimizer: torch.optim.Optimizer,
+    rng: np.random.Generator,
+) -> int:
+    windows = plan.drawn(np.concatenate([*bags, negatives]), rng)
+    logit, class_logits = _forward(network, windows)
+    borders = np.cumsum([len(bag) for bag in bags])
+    starts = np.concatenate([[0], borders[:-1]])
+    driving = torch.stack(
+        [start + logit[start:end].detach().argmax() for start, end in zip(starts, borders, strict=True)]
+    )
+    positive, negative = logit[driving], logit[borders[-1] :]
+    loss = (torch.nn.functional.softplus(-positive).mean() + torch.nn.functional.softplus(negative).mean()) / 2
+    named = classes >= 0
+    if named.any():
+        class_loss = torch.nn.functional.cross_entropy(
+            class_logits[driving[named]], classes[named], weight=plan.class_weights
+        )
+        loss = loss + plan.schedule.class_weight * class_loss
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    return sum(map(len, windows))
+
+
+def _forward(network: AttackNetwork, windows: list[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+    """Logits in the order of the windows, computed in groups of like length."""
+    order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
+    logit, class_logits = [], []
+    for at in range(0, len(order), _WINDOWS_PER_PASS // 2):
+        scores = network(*padded([windows[i] for i in order[at : at + _WINDOWS_PER_PASS // 2]]))
+        logit.append(scores[0])
+        class_logits.append(scores[1])
+    back = torch.tensor(np.argsort(order))
+    return torch.cat(logit)[back], torch.cat(class_logits)[back]
+
+
+def _parameter_groups(network: AttackNetwork, schedule: Schedule) -> list[dict]:
+    matrices = [p for p in network.parameters() if p.ndim >= 2]
+    vectors = [p for p in network.parameters() if p.ndim < 2]
+    return [
+        {"params": matrices, "weight_decay": schedule.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+
+
+def _slope(share: float, warm_up: float) -> float:
+    return share / warm_up if share < warm_up else max(0.02, (1 - share) / (1 - warm_up))

@@ -1,0 +1,214 @@
+"""The PyTorch side of the transformer models: the network, its weights from a folder, its ONNX file.
+
+Sources: DistilBERT (Sanh et al. 2019), MobileBERT (Sun et al. 2020), attribution of a pooled linear head to
+positions (Zhou et al. 2016, class activation mapping).
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from secmlops.errors import SecmlopsError
+from secmlops.web_attacks.taxonomy import ATTACK_CLASSES
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Architecture = Literal["distilbert", "mobilebert"]
+
+INPUTS = ("input_ids", "attention_mask")
+OUTPUTS = ("logit", "class_logits", "saliency")
+
+
+class UnusableWeights(SecmlopsError):
+    """A weights folder that does not hold a model of the wanted architecture.
+
+    Attributes:
+        folder: the folder.
+        problem: what is wrong with it.
+    """
+
+    def __init__(self, folder: Path, problem: str):
+        self.folder = folder
+        self.problem = problem
+        super().__init__(
+            f"weights in {folder} cannot be used: {problem}; give a folder in Hugging Face form with config.json, "
+            "model.safetensors and tokenizer.json"
+        )
+
+
+class AttackNetwork(nn.Module):
+    """An encoder, a maximum over the tokens, and one linear head for the attack and its class.
+
+    The maximum makes a short attack in a long text count as much as one alone, and it splits the attack's logit
+    exactly into shares per token (`saliency`).
+    """
+
+    def __init__(self, encoder: nn.Module, width: int, dropout: float = 0.1):
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.weight = nn.Parameter(torch.randn(width, 1 + len(ATTACK_CLASSES)) * 0.02)
+        self.bias = nn.Parameter(torch.zeros(1 + len(ATTACK_CLASSES)))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Score token windows.
+
+        Args:
+            input_ids: int64, (windows, tokens).
+            attention_mask: int64, (windows, tokens); 1 where there is a token.
+
+        Returns:
+            The attack's logit (windows), logits of `ATTACK_CLASSES` (windows, classes), and the share of each
+            token in the attack's logit (windows, tokens); the shares and the bias add up to the logit.
+        """
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        states = states.masked_fill(attention_mask.unsqueeze(-1) == 0, torch.finfo(torch.float32).min)
+        pooled = states.amax(dim=1)
+        logits = self.dropout(pooled) @ self.weight + self.bias
+        driving = torch.where(states == pooled.unsqueeze(1), states, torch.zeros_like(states))
+        return logits[:, 0], logits[:, 1:], (driving @ self.weight[:, :1])[:, :, 0]
+
+
+def from_configuration(
+    architecture: Architecture, *, vocabulary: int, max_tokens: int, width: int, layers: int, heads: int
+) -> AttackNetwork:
+    """A network with random weights; `vocabulary` and `max_tokens` in tokens, `width` in channels."""
+    from transformers import DistilBertConfig, DistilBertModel, MobileBertConfig, MobileBertModel
+
+    if architecture == "distilbert":
+        return AttackNetwork(
+            DistilBertModel(
+                DistilBertConfig(
+                    vocab_size=vocabulary,
+                    max_position_embeddings=max_tokens,
+                    dim=width,
+                    hidden_dim=4 * width,
+                    n_layers=layers,
+                    n_heads=heads,
+                    pad_token_id=0,
+                )
+            ),
+            width,
+        )
+    # No-norm, MobileBERT's own normalization, learns only from a teacher; from scratch it needs layer norm.
+    config = MobileBertConfig(
+        vocab_size=vocabulary,
+        max_position_embeddings=max_tokens,
+        embedding_size=width // 2,
+        hidden_size=width,
+        intra_bottleneck_size=width // 2,
+        intermediate_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_feedforward_networks=2,
+        normalization_type="layer_norm",
+        hidden_dropout_prob=0.1,
+        pad_token_id=0,
+    )
+    return AttackNetwork(MobileBertModel(config, add_pooling_layer=False), width)
+
+
+def from_folder(architecture: Architecture, folder: Path) -> tuple[AttackNetwork, "Tokenizer", int]:
+    """Read an encoder and its tokenizer; only safetensors, never a pickle, never the network.
+
+    Returns:
+        The network with a fresh head, the tokenizer with the location markers added, the longest input in tokens.
+
+    Raises:
+        UnusableWeights: another architecture, no safetensors, no fast tokenizer.
+    """
+    from transformers import AutoConfig, AutoTokenizer, DistilBertModel, MobileBertModel
+
+    from secmlops.web_attacks import byte_tokenizer
+
+    if not list(folder.glob("*.safetensors")):
+        raise UnusableWeights(folder, "no .safetensors file (pickled .bin files are refused)")
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        fast = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
+    except (OSError, ValueError) as error:
+        raise UnusableWeights(folder, f"config.json or the tokenizer is unreadable ({type(error).__name__})") from None
+    if config.model_type != architecture:
+        raise UnusableWeights(folder, f"it holds a {config.model_type}, not a {architecture}")
+    if not fast.is_fast:
+        raise UnusableWeights(folder, "its tokenizer has no tokenizer.json")
+    kind, options = (DistilBertModel, {}) if architecture == "distilbert" else (MobileBertModel, _NO_POOLER)
+    try:
+        encoder = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, config=config, **options)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UnusableWeights(folder, f"the weights do not load ({type(error).__name__})") from None
+    tokenizer = fast.backend_tokenizer
+    tokenizer.add_special_tokens(list(byte_tokenizer.MARKERS.values()))
+    tokenizer = byte_tokenizer.load(tokenizer.to_str().encode())
+    encoder.resize_token_embeddings(tokenizer.get_vocab_size(), mean_resizing=False)
+    return AttackNetwork(encoder, config.hidden_size), tokenizer, config.max_position_embeddings
+
+
+_NO_POOLER = {"add_pooling_layer": False}
+
+
+def export(network: AttackNetwork, path: Path, max_tokens: int) -> None:
+    """Write the network as ONNX with any number of windows and of tokens up to `max_tokens`."""
+    windows = torch.export.Dim("windows", min=1, max=65_536)
+    tokens = torch.export.Dim("tokens", min=3, max=max_tokens)
+    shape = {0: windows, 1: tokens}
+    ids = torch.ones((3, min(11, max_tokens)), dtype=torch.int64)
+    network.eval()
+    with _quiet():
+        torch.onnx.export(
+            network,
+            (ids, torch.ones_like(ids)),
+            str(path),
+            dynamo=True,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_shapes=dict.fromkeys(INPUTS, shape),
+            external_data=False,
+            verbose=False,
+            opset_version=20,
+        )
+
+
+def quantize(source: Path, target: Path) -> None:
+    """Write the ONNX file with matrices as 8-bit integers, a scale per output channel.
+
+    Seven of the eight bits are used, because processors without VNNI instructions saturate on eight and would
+    then give other scores than the ones that were judged.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(source)
+    del model.graph.value_info[:]  # the quantizer transposes weights whose recorded shapes it then contradicts
+    stripped = target.with_suffix(".stripped")
+    onnx.save(model, stripped)
+    with _quiet():
+        quantize_dynamic(
+            stripped,
+            target,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+            op_types_to_quantize=["MatMul", "Gather"],
+        )
+    stripped.unlink()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' advice to their own developers."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

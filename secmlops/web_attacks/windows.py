@@ -1,0 +1,93 @@
+"""A request as token windows, the unit that a transformer scores.
+
+Every decoded part is read whole: a text longer than the model's input is cut into windows that overlap, and
+each is scored alone. So nothing hides behind padding, junk parameters or a truncation, and the window that
+scores highest names the part.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from secmlops.web_attacks import byte_tokenizer
+from secmlops.web_attacks.decoding import Location, parts, readings
+from secmlops.web_attacks.request import HttpRequest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+FRAME: Final = 3
+"""Tokens around the text: start, location, end."""
+
+MAX_WINDOWS: Final = 256
+"""Most windows scored in one request; of more, those with the most punctuation are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A piece of a part.
+
+    Attributes:
+        ids: token ids with start, location and end.
+        label: the part, e.g. `query:q`.
+        text: the decoded text that the tokens stand for.
+    """
+
+    ids: tuple[int, ...]
+    label: str
+    text: str
+
+
+class Windower:
+    """Cuts requests into windows of at most `max_tokens` tokens, `FRAME` included."""
+
+    def __init__(self, tokenizer: "Tokenizer", max_tokens: int):
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self._room = max_tokens - FRAME
+        self._step = self._room - self._room // 4
+        self._start, self._end = self._id(byte_tokenizer.START), self._id(byte_tokenizer.END)
+        self._markers = {location: self._id(marker) for location, marker in byte_tokenizer.MARKERS.items()}
+        self._cut_short = lru_cache(maxsize=8192)(self._cut)
+
+    def windows(self, request: HttpRequest) -> list[Window]:
+        """The request's windows in order, equal ones once, at least one and at most `MAX_WINDOWS`."""
+        found: dict[tuple[int, ...], Window] = {}
+        for part in parts(request):
+            for text in readings(part.text):
+                cut = self._cut_short if len(text) <= 256 else self._cut
+                for ids, piece in cut(part.location, text):
+                    found.setdefault(ids, Window(ids, part.label, piece))
+        windows = list(found.values())
+        return windows if len(windows) <= MAX_WINDOWS else _most_punctuated(windows)
+
+    def spans(self, window: Window) -> list[tuple[int, int]]:
+        """The characters of `window.text` that each token of `window.ids` stands for; empty for the frame."""
+        text = byte_tokenizer.encodable(window.text)
+        offsets = self.tokenizer.encode(text, add_special_tokens=False).offsets[: len(window.ids) - FRAME]
+        return [(0, 0), (0, 0), *offsets, *[(0, 0)] * (len(window.ids) - 2 - len(offsets))]
+
+    def _cut(self, location: Location, text: str) -> list[tuple[tuple[int, ...], str]]:
+        text = byte_tokenizer.encodable(text)
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        ids, offsets = encoding.ids, encoding.offsets
+        head = (self._start, self._markers[location])
+        if len(ids) <= self._room:
+            return [((*head, *ids, self._end), text)]
+        pieces = []
+        for at in range(0, len(ids) - self._room + self._step, self._step):
+            span = offsets[at : at + self._room]
+            pieces.append(((*head, *ids[at : at + self._room], self._end), text[span[0][0] : span[-1][1]]))
+        return pieces
+
+    def _id(self, token: str) -> int:
+        byte_tokenizer.require(self.tokenizer, [token])
+        return self.tokenizer.token_to_id(token)
+
+
+def _most_punctuated(windows: list[Window]) -> list[Window]:
+    def punctuation(index: int) -> int:
+        return sum(not (char.isalnum() or char.isspace()) for char in windows[index].text)
+
+    chosen = sorted(range(len(windows)), key=punctuation, reverse=True)[:MAX_WINDOWS]
+    return [windows[index] for index in sorted(chosen)]
