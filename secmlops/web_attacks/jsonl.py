@@ -26,6 +26,7 @@ from secmlops.web_attacks.taxonomy import ATTACK, parse_attack_class, parse_labe
 MAX_FIELD_BYTES: Final = 16 * 1024 * 1024
 MAX_HEADERS: Final = 4_096
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+MAX_VALUES: Final = 2_000_000
 
 OnError = Callable[[int, bytes, SecmlopsError], None]
 
@@ -129,10 +130,13 @@ def parse_line(line: bytes) -> Any:
     """Decode one line of JSON.
 
     Raises:
-        InvalidRequest: `bad_json`: not UTF-8, not JSON, or nested too deeply; `too_large`.
+        InvalidRequest: `bad_json`: not UTF-8, not JSON, or nested too deeply; `too_large`: longer than
+            `MAX_LINE_BYTES`, or about more than `MAX_VALUES` values (small values take a hundred times their text).
     """
     if len(line) > MAX_LINE_BYTES:
         raise InvalidRequest("too_large", f"the line is longer than {MAX_LINE_BYTES} bytes")
+    if len(line) > MAX_VALUES and sum(map(line.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise InvalidRequest("too_large", f"the line holds more than {MAX_VALUES} values")
     try:
         return json.loads(line)
     except (ValueError, RecursionError):

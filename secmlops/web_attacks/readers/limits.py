@@ -29,6 +29,6 @@ class Limits(MessageLimits):
     max_pending_bytes: int = 1024 * 1024
     max_pending_segments: int = 1_024
     max_line_bytes: int = 32 * 1024 * 1024
-    max_document_bytes: int = 256 * 1024 * 1024
+    max_document_bytes: int = 64 * 1024 * 1024
     max_unpacked_bytes: int = 64 * 1024 * 1024 * 1024
     max_unpack_ratio: float = 250.0

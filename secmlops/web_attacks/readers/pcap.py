@@ -50,7 +50,8 @@ class _Broken(Exception):
 def read_capture(stream: BinaryIO, source: str, limits: Limits) -> Iterator[HttpRequest | Quarantined]:
     """Read a pcap or pcapng capture from its first byte.
 
-    A capture that breaks off or breaks down yields what was read up to there, then one quarantined record that says where.
+    A capture that breaks off or breaks down yields what was read up to there, then one quarantined record that says
+    where.
     """
     decoder = Decoder()
     reassembler = Reassembler(source, limits)

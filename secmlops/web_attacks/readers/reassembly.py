@@ -1,14 +1,13 @@
 """TCP connections out of packets in capture order, and the HTTP requests in them.
 
 Reassembly follows RFC 9293 section 3.4 with the choices of a detector that sees only a copy of the traffic: the first
-copy of a byte wins (later overlaps are trimmed), a hole counts as lost only once the receiver has acknowledged bytes after it or
-the connection is over, and neither a stray SYN, RST or FIN nor a missing handshake makes it blind: bytes that fit no
-connection known start a new one. Checksums and TTLs are not looked at. Everything is bounded by `Limits`.
+copy of a byte wins (later overlaps are trimmed), a hole counts as lost only once the receiver has acknowledged bytes
+after it or the connection is over, and neither a stray SYN, RST or FIN nor a missing handshake makes it blind: bytes
+that fit no connection known start a new one. Checksums and TTLs are not looked at. Everything is bounded by `Limits`.
 """
 
 import socket
 from bisect import bisect_right
-from itertools import chain
 from typing import Final
 
 from secmlops.web_attacks.http1 import BAD_REQUEST_LINE, NOT_HTTP, Rejected, RequestParser, split_request_line
