@@ -65,7 +65,11 @@ def release(
 
     published = place(publish_bundle(bundle=signed.outputs["bundle"], publish_to=publish_to), SMALL, retries=2)
     with_trusted_key(with_storage(published, storage_secret), trust_config)
-    deployed = place(deploy(bundle_uri=published.output, service=service, namespace=namespace), SMALL, retries=1)
+    deployed = place(
+        deploy(bundle_uri=published.output, service=service, namespace=namespace, trust_config=trust_config),
+        SMALL,
+        retries=1,
+    )
     with_trusted_key(with_storage(deployed, storage_secret), trust_config)
     registered = place(
         register_verdict(verdict=verdict, bundle_uri=published.output, warehouse=warehouse, run_id=RUN_ID),

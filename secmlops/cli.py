@@ -1,9 +1,11 @@
 """The `secmlops` command: what the pipeline's components do, for people without a cluster."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -11,7 +13,9 @@ import typer
 
 from secmlops.errors import SecmlopsError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Secure MLOps: train, judge, sign and verify models.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Secure MLOps: train, judge, sign and verify models."
+)
 web_attacks = typer.Typer(no_args_is_help=True, help="Detect attacks in HTTP requests.")
 app.add_typer(web_attacks, name="web-attacks")
 
@@ -55,6 +59,11 @@ def _output(name: str) -> Iterator[IO[str]]:
             yield file
 
 
+def _policy_of_pipeline(name: str) -> Path:
+    """The policy file that ships beside the pipeline of that name."""
+    return Path(str(files("pipelines"))) / "policies" / f"{name}.yaml"
+
+
 def _dump(record: dict[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
 
@@ -84,15 +93,17 @@ def verify(
 
 @web_attacks.command()
 def read(
-    captures: Annotated[list[str], typer.Argument(help="pcap, pcapng, HAR, logs, raw HTTP, CSV or JSON lines; - is stdin.")],
+    captures: Annotated[
+        list[str], typer.Argument(help="pcap, pcapng, HAR, logs, raw HTTP, CSV or JSON lines; - is stdin.")
+    ],
     out: Annotated[str, typer.Option(help="JSON lines, one request each; - is stdout.")] = "-",
-    quarantine: Annotated[str | None, typer.Option(help="JSON lines of what could not be read, with the reason.")] = None,
+    quarantine: Annotated[str | None, typer.Option(help="JSON lines of what could not be read, and why.")] = None,
     format: Annotated[str | None, typer.Option(help="Format of the captures; guessed when not given.")] = None,
 ) -> None:
     """Read HTTP requests from captures."""
     from secmlops.web_attacks import jsonl, readers
 
-    with _failing_clearly(), _output(out) as requests, _output(quarantine or "/dev/null") as refused:
+    with _failing_clearly(), _output(out) as requests, _output(quarantine or os.devnull) as refused:
         read_count = quarantined = 0
         for capture in captures:
             source = sys.stdin.buffer if capture == "-" else capture
@@ -113,35 +124,45 @@ def train(
     signing_key: Annotated[Path, typer.Option(help="Private key from `secmlops keygen`.")],
     model: Annotated[str, typer.Option(help="svm, distilbert or mobilebert.")] = "svm",
     site_normals: Annotated[
-        str | None, typer.Option(help="Normal requests of the site to adapt to: any format that `read` takes.")
-    ] = None,
+        str, typer.Option(help="Normal requests of the site to adapt to: any format that `read` takes.")
+    ] = "",
     policy: Annotated[Path | None, typer.Option(help="Gate policy (YAML); default: the pipeline's.")] = None,
-    weights: Annotated[str | None, typer.Option(help="URI of pretrained transformer weights.")] = None,
+    weights: Annotated[str, typer.Option(help="URI of pretrained transformer weights.")] = "",
     mutated_copies: Annotated[int, typer.Option(min=0, help="Mutated copies of each attack (hardening).")] = 1,
-    report: Annotated[Path | None, typer.Option(help="HTML report; default: beside OUT.")] = None,
-    quarantine: Annotated[str | None, typer.Option(help="JSON lines of what could not be read, with the reason.")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML report; default: OUT.html.")] = None,
+    quarantine: Annotated[str | None, typer.Option(help="JSON lines of what could not be read, and why.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
 ) -> None:
-    """Train a classifier, judge it by the policy, and sign it."""
-    from secmlops.web_attacks import building
+    """Train a classifier, judge it by the policy, and sign it.
 
-    with _failing_clearly():
-        with _input(data) as lines, _output(quarantine or "/dev/null") as refused:
-            built = building.build(
-                lines,
-                out,
-                signing_key,
-                model=model,
-                policy=policy,
-                site_normals=site_normals,
-                weights=weights or "",
-                mutated_copies=mutated_copies,
-                report=report,
-                seed=seed,
-                on_quarantined=lambda record: refused.write(_dump(record)),
-            )
-    typer.echo(built.summary, err=True)
+    A model that fails the gate gets one hardened attempt. If that fails too, the bundle is kept for study, no
+    loader takes it, and the exit code is 3.
+    """
+    from secmlops.lifecycle.policy import load_policy
+    from secmlops.web_attacks.building import build
+
+    with _failing_clearly(), _input(data) as lines, _output(quarantine or os.devnull) as refused:
+        built = build(
+            lines,
+            out,
+            signing_key,
+            model=model,
+            policy=load_policy(policy or _policy_of_pipeline("web_attacks")),
+            site_normals=site_normals,
+            weights=weights,
+            mutated_copies=mutated_copies,
+            report=report,
+            seed=seed,
+            on_unreadable=lambda number, line, error: refused.write(
+                _dump({"line": number, "reason": str(error), "data": line.decode("latin-1")})
+            ),
+        )
+    typer.echo(f"bundle: {built.bundle}\nreport: {built.report}", err=True)
+    if built.unreadable:
+        typer.echo(f"{built.unreadable:,} lines could not be read and were left out", err=True)
     if not built.verdict.passed:
+        failed = "; ".join(f"{result.metric}: {result.reason}" for result in built.verdict.failures)
+        typer.echo(f"error: the gate refused the model ({failed})", err=True)
         raise typer.Exit(REFUSED)
 
 
@@ -160,6 +181,35 @@ def score(
     with _failing_clearly(), _input(source) as lines, _output(out) as answers:
         for answer in scoring.score_lines(classifier, lines):
             answers.write(_dump(answer))
+
+
+@web_attacks.command("review-export")
+def review_export(
+    warehouse: Annotated[str, typer.Option(help="chdb:///folder or clickhouse://user@host:port/db.")],
+    out: Annotated[Path, typer.Option(help="File for reviewers: .csv or .jsonl.")],
+) -> None:
+    """Write the labels that wait for review into a file for reviewers."""
+    from secmlops.storage.warehouse import open_warehouse
+    from secmlops.web_attacks import labels
+
+    with _failing_clearly(), open_warehouse(warehouse) as house:
+        count = labels.export_for_review(house, out)
+    typer.echo(f"{count:,} labels wait for review in {out}", err=True)
+
+
+@web_attacks.command("review-import")
+def review_import(
+    warehouse: Annotated[str, typer.Option(help="chdb:///folder or clickhouse://user@host:port/db.")],
+    reviews: Annotated[Path, typer.Argument(help="The file that reviewers filled in.")],
+    by: Annotated[str, typer.Option(help="Who reviewed; must not be who proposed.")],
+) -> None:
+    """Take reviewers' decisions into the warehouse; the history of every label is kept."""
+    from secmlops.storage.warehouse import open_warehouse
+    from secmlops.web_attacks import labels
+
+    with _failing_clearly(), open_warehouse(warehouse) as house:
+        done = labels.import_reviews(house, reviews, by=by)
+    typer.echo(f"{done.agreed:,} agreed, {done.changed:,} changed, {done.rejected:,} rejected", err=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,6 @@ def state_requirements(policy: dict, requirements: Output[Artifact], evidence: O
     Raises:
         PolicyInvalid: it is not a policy.
     """
-    from secmlops.web_attacks import steps
+    from secmlops.web_attacks.steps import business_understanding
 
-    return steps.state_requirements(policy, requirements.path, evidence.path)
+    return business_understanding.state_requirements(policy, requirements.path, evidence.path)

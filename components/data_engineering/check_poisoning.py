@@ -25,8 +25,10 @@ def check_poisoning(
         report: every suspect with the reason, for a person to look at.
         evidence: the dossier with what was found, and how well planted canaries were found, added.
     """
-    from secmlops.web_attacks import steps
+    from secmlops.web_attacks.steps import data_engineering
 
     metrics.metadata.update(
-        steps.check_poisoning(train.path, sanitized.path, report.path, dossier.path, evidence.path, seed=seed)
+        data_engineering.check_poisoning(
+            train.path, sanitized.path, report.path, dossier.path, evidence.path, seed=seed
+        )
     )

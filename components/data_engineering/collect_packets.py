@@ -24,8 +24,8 @@ def collect_packets(
     Returns:
         The number of requests read.
     """
-    from secmlops.web_attacks import steps
+    from secmlops.web_attacks.steps import data_engineering
 
-    counts = steps.collect_packets(captures.path, warehouse, dossier.path, evidence.path)
+    counts = data_engineering.collect_packets(captures.path, warehouse, dossier.path, evidence.path)
     metrics.metadata.update(counts)
     return counts["requests"]

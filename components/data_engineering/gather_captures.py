@@ -15,6 +15,6 @@ def gather_captures(source: str, normal: int, attacks: int, seed: int, captures:
         seed: seed of the lab's traffic.
         captures: folder of capture files; lab traffic carries its ground truth beside the capture.
     """
-    from secmlops.web_attacks import steps
+    from secmlops.web_attacks.steps import data_engineering
 
-    steps.gather_captures(source, captures.path, normal=normal, attacks=attacks, seed=seed)
+    data_engineering.gather_captures(source, captures.path, normal=normal, attacks=attacks, seed=seed)

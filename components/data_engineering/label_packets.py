@@ -26,8 +26,8 @@ def label_packets(
     Returns:
         The number of reviewed labels in the warehouse.
     """
-    from secmlops.web_attacks import steps
+    from secmlops.web_attacks.steps import data_engineering
 
-    counts = steps.label_packets(captures.path, warehouse, reviews, dossier.path, evidence.path)
+    counts = data_engineering.label_packets(captures.path, warehouse, reviews, dossier.path, evidence.path)
     metrics.metadata.update(counts)
     return counts["reviewed"]

@@ -34,10 +34,10 @@ def prepare_requests(
     Raises:
         InvalidDataset: the validation report holds an error, or a split would lack a class.
     """
-    from secmlops.web_attacks import steps
+    from secmlops.web_attacks.steps import data_engineering
 
     metrics.metadata.update(
-        steps.prepare_requests(
+        data_engineering.prepare_requests(
             warehouse,
             train.path,
             validation.path,

@@ -5,7 +5,7 @@ from components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def deploy(bundle_uri: str, service: str, namespace: str, manifest: Output[Artifact]):
+def deploy(bundle_uri: str, service: str, namespace: str, trust_config: str, manifest: Output[Artifact]):
     """Verify a published bundle once more and write the InferenceService that serves it.
 
     The trusted key comes from the environment variable SECMLOPS_TRUSTED_KEY: a PEM public key or the path of one.
@@ -14,11 +14,12 @@ def deploy(bundle_uri: str, service: str, namespace: str, manifest: Output[Artif
         bundle_uri: the published bundle.
         service: name of the InferenceService.
         namespace: its namespace.
+        trust_config: ConfigMap with the public key under `signing.pub`.
         manifest: `kubectl apply`-ready YAML.
 
     Raises:
         BundleError: the bundle does not verify; no manifest is written.
     """
-    from secmlops.web_attacks import steps
+    from components.deployment.inference_service import write_inference_service
 
-    steps.deploy(bundle_uri, service, namespace, manifest.path)
+    write_inference_service(bundle_uri, service, namespace, trust_config, manifest.path)

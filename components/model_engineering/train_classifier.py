@@ -36,10 +36,10 @@ def train_classifier(
     Raises:
         TooFewLabels: a class has too few rows to learn from.
     """
-    from secmlops.web_attacks import steps
+    from secmlops.web_attacks.steps import model_engineering
 
     metrics.metadata.update(
-        steps.train_classifier(
+        model_engineering.train_classifier(
             train.path,
             validation.path,
             architecture,

@@ -33,9 +33,9 @@ def evaluate_classifier(
         curves: ROC curve and confusion matrix for the Kubeflow UI.
         evidence: the training records, validation (AML.M0008) and measured robustness (AML.M0003).
     """
-    from secmlops.web_attacks import steps
+    from secmlops.web_attacks.steps import quality_assurance
 
-    result = steps.evaluate_classifier(
+    result = quality_assurance.evaluate_classifier(
         model.path,
         test.path,
         evaluation.path,

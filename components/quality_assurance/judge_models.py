@@ -37,9 +37,9 @@ def judge_models(
         passed: whether the champion met every requirement.
         retrain: the architecture that deserves a hardened attempt when it did not.
     """
-    from secmlops.web_attacks import steps
+    from secmlops.web_attacks.steps import quality_assurance
 
-    result = steps.judge_models(
+    result = quality_assurance.judge_models(
         [model.path for model in models],
         [evaluation.path for evaluation in evaluations],
         [record.path for record in candidate_evidence],

@@ -1,6 +1,5 @@
 """Score a stream of JSON lines with a verified bundle."""
 
-import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,6 @@ from secmlops.web_attacks.models import load_classifier
 from secmlops.web_attacks.request import HttpRequest, InvalidRequest
 
 BATCH = 256
-MAX_LINE_BYTES = 32 * 2**20
 
 
 def open_classifier(path: str | Path, trusted_key: str | Path) -> Classifier:
@@ -22,7 +20,7 @@ def open_classifier(path: str | Path, trusted_key: str | Path) -> Classifier:
     Raises:
         BundleError: it does not; each reason has its own error.
     """
-    return load_classifier(bundle.load(path, trusted_key).files())
+    return load_classifier(bundle.load(path, trusted_key).model_files())
 
 
 def score_lines(classifier: Classifier, stream: BinaryIO) -> Iterator[dict[str, Any]]:
@@ -30,7 +28,7 @@ def score_lines(classifier: Classifier, stream: BinaryIO) -> Iterator[dict[str, 
 
     Args:
         classifier: the model.
-        stream: JSON lines as `jsonl.from_json` takes them, at most `MAX_LINE_BYTES` each.
+        stream: JSON lines as `jsonl.from_json` takes them, at most `jsonl.MAX_LINE_BYTES` each.
 
     Yields:
         One object per line, in order: `score`, `verdict`, `attack_class`, `reason`; or `error` for a line that
@@ -44,21 +42,19 @@ def score_lines(classifier: Classifier, stream: BinaryIO) -> Iterator[dict[str, 
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Lines of bounded length; of a longer one only its beginning is kept, which no longer is JSON."""
-    while line := stream.readline(MAX_LINE_BYTES):
-        while not line.endswith(b"\n") and (rest := stream.readline(MAX_LINE_BYTES)):
-            if rest.endswith(b"\n"):
-                break
+    """Lines of bounded length; a longer one is cut after its bound, which no reader takes for a request."""
+    while line := stream.readline(jsonl.MAX_LINE_BYTES + 1):
+        rest = line
+        while rest and not rest.endswith(b"\n"):
+            rest = stream.readline(jsonl.MAX_LINE_BYTES + 1)
         yield line
 
 
 def _read(line: bytes) -> HttpRequest | InvalidRequest:
     try:
-        return jsonl.from_json(json.loads(line))
+        return jsonl.from_json(jsonl.parse_line(line))
     except InvalidRequest as error:
         return error
-    except (ValueError, RecursionError):
-        return InvalidRequest("bad_json", "the line is not a JSON object of a request")
 
 
 def _answer(score: Score) -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""The KServe InferenceService that serves a published bundle."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components import REGISTRY
+from secmlops import __version__
+from secmlops.progress import say
+from secmlops.web_attacks.steps.deployment import fetch_verified
+
+MODELS_FOLDER = "/mnt/models"
+
+
+def inference_service(
+    service: str, namespace: str, bundle_uri: str, model_digest: str, trust_config: str
+) -> dict[str, Any]:
+    """The resource, ready for `kubectl apply`.
+
+    Args:
+        service: name of the service and of the model in its routes.
+        namespace: where it lives.
+        bundle_uri: published bundle, which KServe's storage initializer fetches.
+        model_digest: `sha256:...`, kept as an annotation.
+        trust_config: ConfigMap with the public key under `signing.pub`.
+    """
+    ready = {"httpGet": {"path": f"/v2/models/{service}/ready", "port": 8080}}
+    container = {
+        "name": "kserve-container",
+        "image": f"{REGISTRY}/secmlops-serving:{__version__}",
+        "command": ["python", "-m", "serving.web_attacks"],
+        "args": [
+            f"--model_name={service}",
+            f"--model_dir={MODELS_FOLDER}",
+            "--trusted_key=env:SECMLOPS_TRUSTED_KEY",
+        ],
+        "env": [
+            {"name": "STORAGE_URI", "value": bundle_uri},
+            {
+                "name": "SECMLOPS_TRUSTED_KEY",
+                "valueFrom": {"configMapKeyRef": {"name": trust_config, "key": "signing.pub"}},
+            },
+        ],
+        "ports": [{"containerPort": 8080, "name": "http1", "protocol": "TCP"}],
+        "readinessProbe": {**ready, "periodSeconds": 5},
+        "startupProbe": {**ready, "periodSeconds": 2, "failureThreshold": 60},
+        "livenessProbe": {"httpGet": {"path": "/v2/health/live", "port": 8080}, "periodSeconds": 10},
+        "resources": {
+            "requests": {"cpu": "1", "memory": "1Gi"},
+            "limits": {"cpu": "1", "memory": "1Gi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {
+            "name": service,
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/name": service, "app.kubernetes.io/part-of": "secmlops"},
+            "annotations": {
+                "serving.kserve.io/deploymentMode": "Standard",
+                "secmlops/model-digest": model_digest,
+            },
+        },
+        "spec": {
+            "predictor": {
+                "minReplicas": 1,
+                "automountServiceAccountToken": False,
+                "containers": [container],
+            }
+        },
+    }
+
+
+def write_inference_service(bundle_uri: str, service: str, namespace: str, trust_config: str, manifest: str) -> None:
+    """Verify a published bundle and write its InferenceService as YAML.
+
+    Raises:
+        BundleError: the bundle does not verify; nothing is written.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        verified = fetch_verified(bundle_uri, Path(folder))
+    resource = inference_service(service, namespace, bundle_uri, verified.model_digest, trust_config)
+    Path(manifest).write_text(yaml.safe_dump(resource, sort_keys=False), encoding="utf-8")
+    say(f"InferenceService {namespace}/{service} of {verified.model_digest[:19]}")

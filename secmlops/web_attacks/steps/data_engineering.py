@@ -1,0 +1,271 @@
+"""From captures to reviewed, validated, split and sanitized requests."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from secmlops.bundle import file_digest
+from secmlops.errors import SecmlopsError
+from secmlops.lifecycle.dossier import hand_on
+from secmlops.lifecycle.evidence import Evidence
+from secmlops.lifecycle.stages import Stage
+from secmlops.progress import reporter, say
+from secmlops.storage import objects
+from secmlops.storage.warehouse import Warehouse, open_warehouse
+from secmlops.web_attacks import (
+    lab,
+    labels,
+    packets,
+    poisoning,
+    preparation,
+    readers,
+    report,
+    signatures,
+    validation,
+)
+from secmlops.web_attacks.dataset import LabelledRequest, by_label, read_dataset, write_dataset
+
+FIRST_LEVEL = "signatures"
+LAB_REVIEWER = "traffic-lab"
+
+
+class NothingReviewed(SecmlopsError):
+    """The warehouse holds no label to train on.
+
+    Attributes:
+        warehouse: its URI.
+    """
+
+    def __init__(self, warehouse: str):
+        self.warehouse = warehouse
+        super().__init__(
+            f"{warehouse} holds no reviewed label: write a reviewers' file with `secmlops web-attacks review-export` "
+            "and give it back as `reviews`, or train on proposals with reviewed_only=false"
+        )
+
+
+def gather_captures(source: str, captures: str, *, normal: int, attacks: int, seed: int) -> None:
+    """Fetch captures from a URI, or record the traffic lab when there is none.
+
+    Args:
+        source: URI of a file or folder; empty for the lab.
+        captures: folder to fill.
+        normal: visitors' requests to record.
+        attacks: attackers' requests to record.
+        seed: seed of the lab's traffic.
+    """
+    folder = Path(captures)
+    folder.mkdir(parents=True, exist_ok=True)
+    if source:
+        objects.fetch(source, folder / (Path(source).name or "captures"))
+        say(f"captures fetched from {source}")
+        return
+    summary = lab.record(
+        folder / "lab.pcap", normal=normal, attacks=attacks, seed=seed, on_progress=reporter("recording")
+    )
+    say(f"{summary.normal:,} visitors' and {summary.attacks:,} attackers' requests recorded")
+
+
+def collect_packets(captures: str, warehouse: str, dossier: str, evidence: str) -> dict[str, int]:
+    """Read every capture into the warehouse; what is no request goes to its quarantine.
+
+    Returns:
+        Counts: `requests` read, `new` among them, `duplicates`, `quarantined` records.
+    """
+    counts = Counter(requests=0, new=0, duplicates=0, quarantined=0)
+    digests: dict[str, str] = {}
+    with open_warehouse(warehouse) as house:
+        for file in _captures(captures):
+            stored = packets.store(house, readers.read(file), file.name)
+            counts += Counter(
+                requests=stored.read, new=stored.stored, duplicates=stored.duplicates, quarantined=stored.quarantined
+            )
+            digests[file.name] = file_digest(file)
+    result = {name: counts[name] for name in ("requests", "new", "duplicates", "quarantined")}
+    record = Evidence(
+        stage=Stage.DATA_ENGINEERING,
+        mitigations=("AML.M0025",),
+        claim="Every capture is named by its digest; what could not be read is kept, with the reason.",
+        measured={**result},
+        artifacts=digests,
+        producer="collect_packets",
+        holds=counts["requests"] > 0,
+    )
+    hand_on([dossier], evidence, record)
+    say(f"{counts['requests']:,} requests read, {counts['quarantined']:,} records quarantined")
+    return result
+
+
+def label_packets(captures: str, warehouse: str, reviews: str, dossier: str, evidence: str) -> dict[str, int]:
+    """Propose labels by signatures, then take reviews: the lab's knowledge, and a reviewers' file.
+
+    Returns:
+        Counts: labels `proposed`; `agreed`, `changed` and `rejected` by reviewers; `reviewed` labels in all.
+    """
+    done = Counter(agreed=0, changed=0, rejected=0)
+    with open_warehouse(warehouse) as house:
+        proposed = labels.propose(house, _proposals(house), by=FIRST_LEVEL).proposed
+        for file in _captures(captures):
+            if lab.ground_truth(file).exists():
+                done += _counted(labels.review(house, _lab_decisions(house, file), by=LAB_REVIEWER))
+        if reviews:
+            with tempfile.TemporaryDirectory() as folder:
+                file = objects.fetch(reviews, Path(folder) / Path(reviews).name)
+                done += _counted(labels.import_reviews(house, file, by=""))
+        reviewed = labels.count(house).reviewed
+    result = {"proposed": proposed, **{name: done[name] for name in ("agreed", "changed", "rejected")}}
+    result["reviewed"] = reviewed
+    record = Evidence(
+        stage=Stage.DATA_ENGINEERING,
+        mitigations=("AML.M0007",),
+        claim="Each label was proposed by one and reviewed by another, and its history is kept.",
+        measured={**result},
+        producer="label_packets",
+        holds=reviewed > 0,
+    )
+    hand_on([dossier], evidence, record)
+    say(f"{proposed:,} labels proposed, {reviewed:,} reviewed, {done['changed']:,} of them changed")
+    return result
+
+
+def prepare_requests(
+    warehouse: str,
+    train: str,
+    validation_set: str,
+    test: str,
+    report_file: str,
+    dossier: str,
+    evidence: str,
+    *,
+    reviewed_only: bool,
+    seed: int,
+) -> dict[str, int]:
+    """Export the labelled requests, validate them, remove what leaks the answer, and split them.
+
+    Returns:
+        Rows and attacks of each split.
+
+    Raises:
+        NothingReviewed: no label may be used.
+        InvalidDataset: the validation report holds an error, or a split would lack a class.
+    """
+    with open_warehouse(warehouse) as house:
+        records = list(packets.export(house, reviewed_only=reviewed_only))
+    if not records:
+        raise NothingReviewed(warehouse)
+    return split_requests(records, train, validation_set, test, report_file, dossier, evidence, seed=seed)
+
+
+def split_requests(
+    records: Sequence[LabelledRequest],
+    train: str,
+    validation_set: str,
+    test: str,
+    report_file: str,
+    dossier: str,
+    evidence: str,
+    *,
+    seed: int,
+    held_back: float = 0.2,
+) -> dict[str, int]:
+    """What `prepare_requests` does once the records are at hand.
+
+    Args:
+        records: labelled requests.
+        train: where training requests are written.
+        validation_set: where validation requests are written.
+        test: where test requests are written.
+        report_file: where the HTML report is written.
+        dossier: the evidence so far.
+        evidence: the dossier handed on.
+        seed: seed of the split.
+        held_back: share of the requests for validation, and again for test.
+
+    Returns:
+        Rows and attacks of each split.
+
+    Raises:
+        InvalidDataset: see `prepare_requests`.
+    """
+    checked = validation.validate(records)
+    report.write_data_report(Path(report_file), validation=checked)
+    checked.require_ok()
+    split = preparation.split(records, validation=held_back, test=held_back, seed=seed)
+    report.write_data_report(Path(report_file), validation=checked, split=split.report)
+    sizes: dict[str, int] = {}
+    digests: dict[str, str] = {}
+    for name, part, path in (
+        ("train", split.train, train),
+        ("validation", split.validation, validation_set),
+        ("test", split.test, test),
+    ):
+        sizes[name] = write_dataset(map(preparation.strip_leaks, part), path)
+        sizes[f"{name}_attacks"] = len(by_label(part)[1])
+        digests[name] = file_digest(Path(path))
+    record = Evidence(
+        stage=Stage.DATA_ENGINEERING,
+        mitigations=("AML.M0025", "AML.M0014"),
+        claim="The data is valid, and no near duplicate, host, header order or time ties training to test.",
+        measured={**sizes, "dropped_near_duplicates": sum(split.report.dropped.values())},
+        artifacts=digests,
+        producer="prepare_requests",
+    )
+    hand_on([dossier], evidence, record)
+    say(f"{sizes['train']:,} to train, {sizes['validation']:,} to validate, {sizes['test']:,} to test")
+    return sizes
+
+
+def check_poisoning(
+    train: str, sanitized: str, report_file: str, dossier: str, evidence: str, *, seed: int
+) -> dict[str, int]:
+    """Leave flipped and planted labels out of training, and show each with its reason.
+
+    Returns:
+        Rows given, `suspects`, and rows `kept`.
+    """
+    records = read_dataset(train)
+    suspects = poisoning.find_suspects(records, seed=seed)
+    kept = poisoning.sanitize(records, suspects)
+    write_dataset(kept, sanitized)
+    report.write_data_report(Path(report_file), suspects=suspects, records=records)
+    by_reason = Counter(suspect.reason for suspect in suspects)
+    record = Evidence(
+        stage=Stage.DATA_ENGINEERING,
+        mitigations=("AML.M0007",),
+        claim="Requests whose label contradicts their like were found and left out of training.",
+        measured={"rows": len(records), "suspects": len(suspects), "kept": len(kept), **by_reason},
+        artifacts={"train_sanitized": file_digest(Path(sanitized))},
+        producer="check_poisoning",
+    )
+    hand_on([dossier], evidence, record)
+    say(f"{len(suspects):,} of {len(records):,} labels are suspect and left out")
+    return {"rows": len(records), "suspects": len(suspects), "kept": len(kept)}
+
+
+def _captures(folder: str) -> list[Path]:
+    truths = {lab.ground_truth(file) for file in Path(folder).rglob("*")}
+    return sorted(file for file in Path(folder).rglob("*") if file.is_file() and file not in truths)
+
+
+def _proposals(house: Warehouse) -> Iterator[labels.Proposal]:
+    for packet_id, request in packets.unlabelled(house):
+        match = signatures.propose_label(request)
+        if match is None:
+            yield labels.Proposal(packet_id, "normal", note="no signature matches")
+        else:
+            label, attack_class, rule = match
+            yield labels.Proposal(packet_id, label, attack_class, note=rule)
+
+
+def _lab_decisions(house: Warehouse, capture: Path) -> Iterator[labels.Decision]:
+    """What the lab knows about its own traffic, as a second reviewer's decisions."""
+    known = lab.labelled(capture, readers.read(capture))
+    for record in known:
+        yield labels.Decision(
+            record.request.digest(), "change", record.label, record.attack_class, note="ground truth", tags=record.tags
+        )
+
+
+def _counted(reviewed: labels.ReviewCounts) -> Counter[str]:
+    return Counter(agreed=reviewed.agreed, changed=reviewed.changed, rejected=reviewed.rejected)

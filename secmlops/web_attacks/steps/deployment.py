@@ -1,0 +1,111 @@
+"""Signing, publishing and registering a champion. Each step verifies what it is handed."""
+
+import os
+from pathlib import Path
+
+from secmlops import __version__, bundle
+from secmlops.lifecycle.dossier import hand_on, read_dossier
+from secmlops.lifecycle.evidence import Evidence
+from secmlops.lifecycle.gate import Verdict
+from secmlops.lifecycle.register import register
+from secmlops.lifecycle.stages import Stage
+from secmlops.progress import say
+from secmlops.storage import objects
+from secmlops.storage.warehouse import open_warehouse
+
+SIGNING_KEY = "env:SECMLOPS_SIGNING_KEY"
+TRUSTED_KEY = "env:SECMLOPS_TRUSTED_KEY"
+USE_CASE = "web_attacks"
+
+
+def sign_bundle(
+    champion: str, verdict: str, dossier: str, bundle_dir: str, evidence: str, *, run_id: str, key: str = SIGNING_KEY
+) -> None:
+    """Assemble and sign the bundle of a model that passed the gate.
+
+    Args:
+        champion: unsigned model directory.
+        verdict: the gate's verdict on it.
+        dossier: the evidence so far, from which provenance is drawn.
+        bundle_dir: the bundle to write.
+        evidence: the dossier handed on.
+        run_id: the pipeline run.
+        key: where the private key is.
+
+    Raises:
+        GateNotPassed: the verdict failed; nothing is signed.
+        VerdictMismatch: the verdict names another model.
+        MissingKey: there is no private key.
+    """
+    reached = Verdict.model_validate_json(Path(verdict).read_bytes())
+    if not reached.passed:
+        raise bundle.GateNotPassed(bundle_dir, reached)
+    records = read_dossier(dossier)
+    bundle.assemble(champion, bundle_dir, verdict=reached, provenance=provenance(records, run_id))
+    bundle.sign(bundle_dir, key)
+    record = Evidence(
+        stage=Stage.DEPLOYMENT,
+        mitigations=("AML.M0013", "AML.M0014", "AML.M0023"),
+        claim="The bundle is signed; it names its data, code, parameters, parts and verdict.",
+        measured={"records_in_provenance": len(records)},
+        artifacts={"model": reached.model_digest},
+        producer="sign_bundle",
+    )
+    hand_on([dossier], evidence, record)
+    say(f"signed {reached.model_digest[:19]}")
+
+
+def publish_bundle(bundle_dir: str, publish_to: str, *, key: str = TRUSTED_KEY) -> str:
+    """Verify a bundle and publish it under a name that its digest gives.
+
+    Args:
+        bundle_dir: the signed bundle.
+        publish_to: folder or `s3://bucket/prefix`.
+        key: where the trusted public key is.
+
+    Returns:
+        The URI of the published bundle.
+
+    Raises:
+        BundleError: it does not verify; nothing is published.
+    """
+    verified = bundle.verify(bundle_dir, key)
+    name = verified.model_digest.removeprefix("sha256:")[:16]
+    uri = objects.publish(Path(bundle_dir), f"{publish_to.rstrip('/')}/{name}")
+    say(f"published {uri}")
+    return uri
+
+
+def fetch_verified(bundle_uri: str, folder: Path, *, key: str = TRUSTED_KEY) -> bundle.VerifiedBundle:
+    """Fetch a published bundle into a folder and verify it there.
+
+    Raises:
+        BundleError: it does not verify.
+    """
+    return bundle.verify(objects.fetch(bundle_uri, folder / "bundle"), key)
+
+
+def register_verdict(verdict: str, bundle_uri: str, warehouse: str, run_id: str) -> None:
+    """Add the verdict on a published bundle to the warehouse's register."""
+    reached = Verdict.model_validate_json(Path(verdict).read_bytes())
+    with open_warehouse(warehouse) as house:
+        register(house, reached, use_case=USE_CASE, run_id=run_id, bundle_uri=bundle_uri)
+    say(f"verdict on {reached.model_digest[:19]} registered")
+
+
+def provenance(records: list[Evidence], run_id: str) -> bundle.Provenance:
+    """Draw a model's provenance from the evidence of its run."""
+    materials = {name: digest for record in records for name, digest in record.artifacts.items()}
+    produced = {"model", "champion"}
+    return bundle.Provenance(
+        invocation_id=run_id,
+        parameters={
+            record.producer: {k: v for k, v in record.measured.items() if isinstance(v, str | int | float | None)}
+            for record in records
+            if record.stage is Stage.MODEL_ENGINEERING
+        },
+        materials=tuple(bundle.Material(name=n, digest=d) for n, d in materials.items() if n not in produced),
+        code_revision=os.environ.get("SECMLOPS_REVISION", __version__),
+        started_at=min(record.at for record in records),
+        finished_at=max(record.at for record in records),
+    )
