@@ -1,0 +1,175 @@
+"""The demonstration: packets recorded, models trained and judged, the champion served by KServe and attacked."""
+
+import json
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.local import LocalRun, run, with_local_defaults
+from pipelines.web_attacks import pipeline
+from secmlops.errors import SecmlopsError
+from secmlops.web_attacks import jsonl, lab, mutations, readers
+from secmlops.web_attacks.dataset import LabelledRequest
+from secmlops.web_attacks.request import HttpRequest
+
+MODEL = "web-attacks"
+READY_WITHIN_S = 120
+BATCH = 32
+FRESH_NORMAL = 400
+FRESH_ATTACKS = 150
+MUTATION_ROUNDS = 4
+UNSEEN_SEED = 7_001
+
+
+class ServerFailed(SecmlopsError):
+    """The model server did not become ready.
+
+    Attributes:
+        log: its log.
+    """
+
+    def __init__(self, log: Path):
+        self.log = log
+        super().__init__(f"the model server did not become ready within {READY_WITHIN_S} s: see {log}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One kind of traffic and what the server said of it."""
+
+    kind: str
+    requests: Sequence[HttpRequest]
+    expected: str
+    answers: Sequence[dict[str, object]]
+
+    @property
+    def flagged(self) -> int:
+        """How many the server called attacks."""
+        return sum(answer["verdict"] == "attack" for answer in self.answers)
+
+
+def show(folder: Path, *, normal: int, attacks: int, seed: int) -> None:
+    """Run the demonstration in a folder, which is made anew.
+
+    Raises:
+        PipelineFailed: the pipeline did not succeed.
+        ServerFailed: the server did not become ready.
+    """
+    console = Console()
+    shutil.rmtree(folder, ignore_errors=True)
+    console.rule("[bold]1. From packets to a signed model[/]", align="left")
+    chosen = with_local_defaults(pipeline, {"normal": normal, "attacks": attacks, "seed": seed}, folder)
+    finished = run(pipeline, chosen, folder, console=console)
+    bundle = finished.outputs["publish-bundle"]["Output"]
+    console.print(f"pipeline finished in {finished.seconds:.0f} s", highlight=False)
+
+    console.rule("[bold]2. The signed model behind KServe[/]", align="left")
+    traffic = _fresh_traffic(folder / "fresh.pcap")
+    with _served(Path(bundle), folder / "keys" / "signing.pub", folder / "server.log") as address:
+        console.print(f"ready at {address}, V1 and V2", highlight=False)
+        with httpx.Client(base_url=address, timeout=60) as client:
+            results = [Sent(kind, sent, expected, _ask(client, sent)) for kind, sent, expected in traffic]
+            metrics = client.get("/metrics").text
+    _print_results(console, results)
+    counted = [line for line in metrics.splitlines() if line.startswith("secmlops_web_attacks_verdicts_total")]
+    console.print(f"{len(counted)} verdict counters at /metrics, e.g. {counted[0]}", highlight=False, markup=False)
+    _print_paths(console, finished, bundle)
+
+
+def _fresh_traffic(capture: Path) -> list[tuple[str, list[HttpRequest], str]]:
+    """Traffic of another seed than the one trained on, and its attacks mutated."""
+    lab.record(capture, normal=FRESH_NORMAL, attacks=FRESH_ATTACKS, seed=UNSEEN_SEED)
+    records: list[LabelledRequest] = list(lab.labelled(capture, readers.read(capture)))
+    rng = random.Random(UNSEEN_SEED)
+    plain = [r for r in records if not r.is_attack and "suspicious_benign" not in r.tags]
+    suspicious = [r for r in records if not r.is_attack and "suspicious_benign" in r.tags]
+    hostile = [r for r in records if r.is_attack]
+    mutated = [mutations.mutate_request(r.request, r.attack_class, rng, MUTATION_ROUNDS) for r in hostile]
+    return [
+        ("visitors", [r.request for r in plain], "normal"),
+        ("visitors whose text looks suspicious", [r.request for r in suspicious], "normal"),
+        ("attacks", [r.request for r in hostile], "attack"),
+        ("the same attacks, mutated", mutated, "attack"),
+    ]
+
+
+@contextmanager
+def _served(bundle: Path, trusted_key: Path, log_path: Path) -> Iterator[str]:
+    """A KServe server process on free ports of loopback, stopped at the end."""
+    http_port, grpc_port = _free_port(), _free_port()
+    command = [sys.executable, "-m", "serving.web_attacks", "--model_name", MODEL, "--model_dir", str(bundle)]
+    command += ["--trusted_key", str(trusted_key), "--http_port", str(http_port), "--grpc_port", str(grpc_port)]
+    with log_path.open("wb") as log:
+        server = subprocess.Popen([*command, "--host", "127.0.0.1"], stdout=log, stderr=subprocess.STDOUT)  # noqa: S603
+        try:
+            address = f"http://127.0.0.1:{http_port}"
+            _wait_until_ready(server, address, log_path)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            if httpx.get(f"{address}/v2/models/{MODEL}/ready", timeout=2).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.3)
+    raise ServerFailed(log)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _ask(client: httpx.Client, requests: Sequence[HttpRequest]) -> list[dict[str, object]]:
+    """Score requests through the Open Inference Protocol (V2) in batches."""
+    answers: list[dict[str, object]] = []
+    for start in range(0, len(requests), BATCH):
+        data = [json.dumps(jsonl.to_json(request)) for request in requests[start : start + BATCH]]
+        tensor = {"name": "requests", "datatype": "BYTES", "shape": [len(data)], "data": data}
+        reply = client.post(f"/v2/models/{MODEL}/infer", json={"inputs": [tensor]}).raise_for_status().json()
+        columns = {output["name"]: output["data"] for output in reply["outputs"]}
+        answers += [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return answers
+
+
+def _print_results(console: Console, results: Sequence[Sent]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column, justify in (("traffic", "left"), ("sent", "right"), ("called attack", "right"), ("", "right")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    table.add_column("what the server points at", overflow="ellipsis", no_wrap=True, max_width=70)
+    for result in results:
+        share = result.flagged / len(result.answers) if result.answers else 0.0
+        said = next((a for a in result.answers if a["verdict"] == "attack" and result.expected == "attack"), None)
+        example = f"{said['attack_class']} in {said['part']}: {said['evidence']}" if said else ""
+        table.add_row(result.kind, f"{len(result.answers):,}", f"{result.flagged:,}", f"{share:.1%}", example)
+    console.print(table)
+
+
+def _print_paths(console: Console, finished: LocalRun, bundle: str) -> None:
+    console.rule("[bold]3. To look at[/]", align="left")
+    paths = {f"report of {step}": str(path) for step, path in finished.reports.items()}
+    paths |= {"signed bundle": bundle, "whole log": str(finished.log)}
+    for name, path in paths.items():
+        console.print(f"{name:<28} {path}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        "serve it again with `make serve`; check it with `.venv/bin/secmlops verify BUNDLE --trusted-key ...`"
+    )
