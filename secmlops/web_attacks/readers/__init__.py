@@ -127,10 +127,10 @@ def sniff(head: bytes) -> str | None:
         return "zeek"
     if text.startswith(b"{"):
         return _sniff_json(text, line)
-    if plain.looks_like_http(line):
-        return "http"
     if access_log.looks_like_access_log(line):
         return "access_log"
+    if plain.looks_like_http(line):
+        return "http"
     return "csv" if tabular.looks_like_table(line) else None
 
 

@@ -1,6 +1,8 @@
 """Requests out of HTTP Archive files (HAR 1.2)."""
 
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
@@ -29,10 +31,15 @@ def read_har(stream: BinaryIO, source: str, limits: Limits) -> Iterator[HttpRequ
         try:
             yield _request(entry)
         except SecmlopsError as error:
-            found = quarantine(
-                source, 0, error, repr(entry)[: limits.max_quarantine_bytes].encode(errors="replace"), limits
-            )
-            yield Quarantined(source, 0, found.reason, f"entry {number}: {found.detail}", found.data)
+            found = quarantine(source, 0, error, _as_json(entry), limits)
+            yield replace(found, detail=f"entry {number}: {found.detail}")
+
+
+def _as_json(entry: Any) -> bytes:
+    try:
+        return json.dumps(entry).encode()
+    except RecursionError:
+        return b""
 
 
 def _entries(document: Any) -> list[Any]:

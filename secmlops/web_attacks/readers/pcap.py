@@ -12,6 +12,7 @@ from secmlops.web_attacks.readers.limits import Limits
 from secmlops.web_attacks.readers.link import Decoder, Malformed
 from secmlops.web_attacks.readers.quarantine import Quarantined
 from secmlops.web_attacks.readers.reassembly import Reassembler
+from secmlops.web_attacks.readers.unpack import UnpackError
 from secmlops.web_attacks.request import HttpRequest
 
 _PCAP_MAGICS: Final = {
@@ -69,6 +70,9 @@ def read_capture(stream: BinaryIO, source: str, limits: Limits) -> Iterator[Http
     except _Broken as error:
         yield from reassembler.finish()
         yield Quarantined(source, error.offset, error.reason, str(error), error.data[: limits.max_quarantine_bytes])
+    except UnpackError:
+        yield from reassembler.finish()
+        raise
     else:
         yield from reassembler.finish()
     for data in decoder.unfinished():
