@@ -126,7 +126,8 @@ def _same_part(ours: str, given: str) -> bool:
     our_kind, _, our_name = ours.partition(":")
     if kind != our_kind:
         return False
-    return not name or name.lower() == our_name.lower() or name.rpartition(".")[2] == our_name
+    last_key = re.sub(r"(\[\d+\])+\Z", "", name).rpartition(".")[2]
+    return not name or our_name.lower() in (name.lower(), last_key.lower())
 
 
 def _slots(request: HttpRequest, attack_class: str) -> Iterator[Slot]:

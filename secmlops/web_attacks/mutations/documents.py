@@ -9,7 +9,7 @@ _SSTI = ("ssti",)
 _JINJA = ("jinja2",)
 _TWIG = ("jinja2", "twig")
 _EXPRESSION = re.compile(r"\{\{(?P<inner>.*?)\}\}", re.DOTALL)
-_ATTRIBUTE = re.compile(r"(?<=[\w)\]'\"])\.(?P<name>[A-Za-z_]\w*)")
+_FIRST_ATTRIBUTE = re.compile(r"\A(?P<lead>\s*)(?P<base>[A-Za-z_]\w*|''|\"\"|\(\)|\[\])\.(?P<name>[A-Za-z_]\w*)")
 _STRING = re.compile(r"'(?P<text>[A-Za-z_]\w*)'")
 
 
@@ -49,27 +49,14 @@ def template_parentheses(payload: str, rng: Random) -> str:
 
 @mutation(_SSTI, _JINJA)
 def template_subscript(payload: str, rng: Random) -> str:
-    """`x.name` becomes `x['name']`: Jinja2 looks up attributes and items either way."""
-
-    def rewrite(inner: str) -> str:
-        chosen = {match.start() for match in some(list(_ATTRIBUTE.finditer(inner)), rng)}
-        return _ATTRIBUTE.sub(lambda m: f"['{m['name']}']" if m.start() in chosen else m.group(), inner)
-
-    return _in_expressions(payload, rewrite)
+    """The first `x.name` becomes `x['name']`: where x has no such item, Jinja2 takes the attribute either way."""
+    return _in_expressions(payload, lambda inner: _FIRST_ATTRIBUTE.sub(r"\g<lead>\g<base>['\g<name>']", inner))
 
 
 @mutation(_SSTI, _JINJA)
 def template_attr_filter(payload: str, rng: Random) -> str:
     """The first `x.name` becomes `(x|attr('name'))`: Jinja2's filter for the same attribute."""
-
-    def rewrite(inner: str) -> str:
-        return re.sub(
-            r"\A(?P<lead>\s*)(?P<base>\w+|''|\"\"|\(\)|\[\])\.(?P<name>\w+)",
-            r"\g<lead>(\g<base>|attr('\g<name>'))",
-            inner,
-        )
-
-    return _in_expressions(payload, rewrite)
+    return _in_expressions(payload, lambda inner: _FIRST_ATTRIBUTE.sub(r"\g<lead>(\g<base>|attr('\g<name>'))", inner))
 
 
 @mutation(_SSTI, _JINJA)

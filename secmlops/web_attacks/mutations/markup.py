@@ -18,7 +18,7 @@ _TAG = re.compile(
     r"(?P<attributes>(?:\"[^\"]*\"|'[^']*'|[^'\"<>])*)(?P<end>/?>)"
 )
 _ATTRIBUTE = re.compile(
-    r"(?P<gap>[\s/]+)(?P<name>[A-Za-z][\w:-]*)(?P<equals>\s*=\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'<>=`]+)"
+    r"(?P<gap>[\s/]+)(?P<name>[A-Za-z][\w:-]*)(?P<equals>\s*=\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'<>=`][^\s>]*)"
 )
 _CALL = re.compile(r"(?<![\w.$\\])(?P<name>alert|prompt|confirm|eval|fetch)(?=\s*\()")
 
@@ -195,7 +195,7 @@ def js_call_form(payload: str, rng: Random) -> str:
     def form(match: re.Match[str]) -> str:
         if match["name"] == "eval":
             return match["name"]
-        return rng.choice((f"({match['name']})", f"{match['name']}?.", f"{match['name']}/*{words(rng)}*/"))
+        return rng.choice((f"({match['name']})", f"{match['name']}?.", f"{match['name']}/*{words(rng, 1)}*/"))
 
     return _CALL.sub(form, payload, count=1)
 

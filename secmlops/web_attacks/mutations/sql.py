@@ -26,6 +26,7 @@ _KEYWORD_LIST = """
 KEYWORDS = frozenset(_KEYWORD_LIST.split())
 _CONDITION_STARTS = frozenset(["and", "or", "where", "when", "having", "not", "on", "xor", "if"])
 _CONDITION_ENDS = frozenset(["and", "or", "then", "xor", "union", "order", "group", "limit", "having", "else", "end"])
+_BEFORE_STRINGS = _CONDITION_STARTS | {"like", "rlike", "regexp", "between", "select", "then", "else", "as", "delay"}
 _COMPARISONS = ("=", "<", ">", "<=", ">=", "<>", "!=")
 
 _LEXER = re.compile(
@@ -60,7 +61,7 @@ def _quote_context(payload: str) -> int:
     head = payload[: first.start()].rstrip()
     last_word = re.search(r"\w+\Z", head)
     breaks_out = not head or (
-        bool(_ENDS_IN_VALUE.search(head)) and not (last_word and last_word.group().lower() in KEYWORDS)
+        bool(_ENDS_IN_VALUE.search(head)) and not (last_word and last_word.group().lower() in _BEFORE_STRINGS)
     )
     return first.end() if breaks_out else 0
 
@@ -340,10 +341,11 @@ def sql_parentheses(payload: str, rng: Random) -> str:
     """Parentheses around an operand, with the blank before it gone: grouping only."""
     tokens = _lex(payload)
     chosen = {id(token) for token in some(_operands(tokens, "number") + _operands(tokens, "string"), rng)}
+    blanks = {id(token) for token in _blanks(tokens)}
     for index, token in enumerate(tokens):
         if id(token) in chosen:
             token.text = f"({token.text})"
-            if index and tokens[index - 1].kind == "space" and rng.random() < 0.5:
+            if index and id(tokens[index - 1]) in blanks and rng.random() < 0.5:
                 tokens[index - 1].text = ""
     return _join(tokens, payload)
 
