@@ -22,8 +22,8 @@ _STRONG_SIGN = re.compile(
 )
 _WEAK_SIGN = re.compile(r"[;()={}\[\]&$]")
 _IGNORED_HEADER_LIST = """
-    host accept accept-encoding accept-language connection content-encoding content-length content-type cookie transfer-encoding
-    upgrade-insecure-requests cache-control pragma if-none-match if-modified-since te range date
+    host accept accept-encoding accept-language connection content-encoding content-length content-type cookie
+    transfer-encoding upgrade-insecure-requests cache-control pragma if-none-match if-modified-since te range date
 """
 _IGNORED_HEADERS = frozenset(_IGNORED_HEADER_LIST.split())
 
