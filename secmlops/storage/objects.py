@@ -9,6 +9,7 @@ signed with AWS Signature Version 4.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,7 @@ RETRIES = 3
 
 _CHUNK_BYTES = 1024**2
 _SIGNATURE_SUFFIX = ".sig"
+_ERROR_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _NOT_FOUND = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NoSuchUpload", "ResourceNotFound"})
 _DENIED = frozenset(
     {"AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "RequestTimeTooSkewed"}
@@ -467,20 +469,26 @@ def _object_size(client: "Minio", uri: S3Uri) -> int | None:
 @contextmanager
 def _errors(uri: Uri) -> Iterator[None]:
     """Turn what the MinIO client and its HTTP library raise into this module's errors."""
-    from minio.error import MinioException, S3Error
+    from minio.error import MinioException
     from urllib3.exceptions import HTTPError
 
     try:
         yield
-    except S3Error as error:
-        code = str(error.code)
+    except (MinioException, HTTPError) as error:
+        code = _error_code(error)
         if code in _NOT_FOUND:
             raise NotFound(str(uri)) from error
         if code in _DENIED:
             raise AccessDenied(str(uri), code) from error
-        raise StorageUnavailable(str(uri), f"the storage answers {code}: {error.message}") from error
-    except (MinioException, HTTPError) as error:
-        kind = type(error).__name__
-        raise StorageUnavailable(
-            str(uri), f"no usable answer ({kind}): check {ENDPOINT}, and that the bucket exists"
-        ) from error
+        told = f"answers {code}" if code else f"gives no usable answer ({type(error).__name__}): check {ENDPOINT}"
+        raise StorageUnavailable(str(uri), f"the storage {told}") from error
+
+
+def _error_code(error: Exception) -> str:
+    """The S3 error code, e.g. `NoSuchKey`; empty when the answer has none."""
+    code = getattr(error, "code", None)
+    if isinstance(code, str):
+        return code
+    # The client reads errors sent as application/xml only; other servers say text/xml, which it hands on as text.
+    found = _ERROR_CODE.search(str(error)[:10_000])
+    return found.group(1) if found else ""
