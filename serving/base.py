@@ -1,12 +1,14 @@
 """What every model server here is: a KServe model that answers only with a verified bundle."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar
 
 import kserve
+import orjson
 from kserve import InferRequest, InferResponse
 from kserve.errors import ModelNotReady
 
@@ -17,7 +19,8 @@ from serving.limits import Limits
 from serving.metrics import metrics_of
 from serving.offload import Offload
 from serving.protocol import Tensor, bytes_elements, check_outputs, respond
-from serving.refusals import logger
+from serving.recent import Answer, Recent
+from serving.refusals import Refusal, logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +30,18 @@ class Batch:
     Attributes:
         payload: the question as it came, which decides the protocol of the answer.
         instances: its instances: JSON values (V1) or bytes (V2).
-        columns: the answers, one list per output tensor, in the order of the instances.
+        answers: one per instance, in their order.
     """
 
     payload: dict | InferRequest
     instances: Sequence[Any]
-    columns: Mapping[str, list] = field(default_factory=dict)
+    answers: Sequence[Answer] = ()
 
 
 class VerifiedModel(kserve.Model):
     """A model server over a signed bundle, for V1, V2 REST and V2 gRPC alike (ATLAS AML.M0013, AML.M0014).
 
-    A subclass names its use case and tensors, and says how to open a bundle and how to answer instances.
+    A subclass names its use case and tensors, and says how to open a bundle, read an instance and answer.
     `load` verifies; when that fails the process stays up, is not ready, and the reason stands in the log only.
     """
 
@@ -53,6 +56,7 @@ class VerifiedModel(kserve.Model):
         self._bundle = bundle
         self._trusted_key = trusted_key
         self._offload = Offload(limits)
+        self._recent = Recent(limits.max_remembered)
 
     @abstractmethod
     def open(self, bundle: Bundle) -> None:
@@ -63,12 +67,22 @@ class VerifiedModel(kserve.Model):
         """
 
     @abstractmethod
-    def answer(self, instances: Sequence[Any]) -> Mapping[str, list]:
-        """Answer instances with one list per output tensor; runs on a thread of its own.
+    def read(self, instance: Any) -> Any:
+        """Turn one instance, a JSON value (V1) or bytes (V2), into what `answer` takes.
 
         Raises:
-            Refusal: an instance that cannot be read.
+            Refusal: it cannot be read.
         """
+
+    @abstractmethod
+    def answer(self, items: Sequence[Any]) -> list[Answer]:
+        """Answer items, each with one value per output tensor; runs on a thread of its own.
+
+        An answer is a pure function of its instance: it is remembered for when the same instance comes again.
+        """
+
+    def observe(self, answers: Sequence[Answer]) -> None:
+        """See every answer that is given, remembered or new; for metrics."""
 
     def load(self) -> bool:
         """Verify the bundle and open it; returns whether the model is ready now."""
@@ -121,8 +135,32 @@ class VerifiedModel(kserve.Model):
 
     async def predict(self, batch: Batch, headers: dict[str, str] | None = None, *_: Any) -> Batch:
         """Answer the instances off the event loop, within the bounds of `limits`."""
-        return replace(batch, columns=await self._offload.run(self.answer, batch.instances))
+        answers = await self._offload.run(self._answer_all, batch.instances)
+        self.observe(answers)
+        return replace(batch, answers=answers)
 
     async def postprocess(self, batch: Batch, headers: dict[str, str] | None = None, *_: Any) -> dict | InferResponse:
         """Put the answers into the protocol of the question."""
-        return respond(batch.payload, self.outputs, batch.columns, self.name)
+        return respond(batch.payload, self.outputs, batch.answers, self.name)
+
+    def _answer_all(self, instances: Sequence[Any]) -> list[Answer]:
+        keys = [_key(instance) for instance in instances]
+        answers = [self._recent.get(key) for key in keys]
+        new = [index for index, answer in enumerate(answers) if answer is None]
+        items = [self._read(index, instances[index]) for index in new]
+        for index, answer in zip(new, self.answer(items) if items else (), strict=True):
+            answers[index] = answer
+            self._recent.put(keys[index], answer)
+        return answers  # type: ignore[return-value]
+
+    def _read(self, index: int, instance: Any) -> Any:
+        try:
+            return self.read(instance)
+        except Refusal as refusal:
+            raise Refusal(refusal.reason, f"instance {index}: {refusal.sentence}") from None
+
+
+def _key(instance: Any) -> bytes:
+    """A digest, so that no client's data stays in memory."""
+    data = instance if isinstance(instance, bytes) else b"\0" + orjson.dumps(instance)
+    return blake2b(data, digest_size=16).digest()

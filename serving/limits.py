@@ -20,6 +20,7 @@ class Limits:
         predict_timeout_s: time from accepting a batch to its answer.
         predict_threads: batches scored at the same time.
         max_waiting: batches that may wait for a thread; one more is refused as overloaded.
+        max_remembered: answers kept for requests that come again.
         max_connections: open HTTP connections.
     """
 
@@ -33,6 +34,7 @@ class Limits:
     predict_timeout_s: float = 10.0
     predict_threads: int = 2
     max_waiting: int = 32
+    max_remembered: int = 16_384
     max_connections: int = 1024
 
     def __post_init__(self) -> None:

@@ -4,13 +4,11 @@ KServe's own readers answer a hostile body with a 500 that names the exception, 
 UTF-8; these answer with a refusal and keep the bytes. V2's binary tensor extension is read and written as well.
 """
 
-import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
@@ -18,10 +16,9 @@ from kserve.protocol.infer_type import RequestedOutput
 from kserve.utils.utils import generate_uuid
 
 from serving.limits import Limits
+from serving.recent import Answer
 from serving.refusals import Reason, Refusal
 
-_ESCAPED = re.compile(rb"\\.", re.DOTALL)
-_QUOTE, _OPEN, _CLOSE = b'"'[0], tuple(b"[{"), tuple(b"]}")
 _ELEMENT_LENGTH = struct.Struct("<I")
 
 
@@ -44,26 +41,26 @@ def parse_json(data: bytes, limits: Limits) -> Any:
     Raises:
         Refusal: not JSON, or nested deeper than `limits.max_depth`.
     """
-    if nesting(data, limits.max_depth) > limits.max_depth:
-        raise Refusal(Reason.TOO_DEEP, f"the JSON is nested deeper than {limits.max_depth} levels")
     try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        if "limit" in error.msg:  # orjson gives up at 1,024 levels by itself
+            raise _too_deep(limits) from None
         raise Refusal(Reason.NOT_JSON, "the body is not valid JSON in UTF-8") from None
+    if is_deeper(document, limits.max_depth):
+        raise _too_deep(limits)
+    return document
 
 
-def nesting(data: bytes, enough: int) -> int:
-    """How deep arrays and objects nest in a JSON text; an upper bound of it where that is at most `enough`.
-
-    Linear in the input and safe before parsing: a parser would first build what is to be refused.
-    """
-    brackets = data.count(b"[") + data.count(b"{")
-    if brackets <= enough:
-        return brackets
-    text = np.frombuffer(_ESCAPED.sub(b"", data), dtype=np.uint8)
-    outside_strings = np.bitwise_and(np.cumsum(text == _QUOTE, dtype=np.int32), 1) == 0
-    steps = np.isin(text, _OPEN).astype(np.int8) - np.isin(text, _CLOSE).astype(np.int8)
-    return int(np.cumsum(steps * outside_strings, dtype=np.int32).max(initial=0))
+def is_deeper(document: Any, levels: int) -> bool:
+    """Whether arrays and objects nest deeper than that; level by level, so the depth costs no stack."""
+    level = [document] if isinstance(document, (dict, list)) else []
+    for _ in range(levels):
+        children = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [child for each in children for child in each if isinstance(child, (dict, list))]
+        if not level:
+            return False
+    return bool(level)
 
 
 def read_v1(body: bytes, limits: Limits) -> dict[str, list]:
@@ -145,21 +142,20 @@ def check_outputs(request: InferRequest, tensors: Sequence[Tensor]) -> None:
 
 
 def respond(
-    payload: dict | InferRequest, tensors: Sequence[Tensor], columns: Mapping[str, list], model_name: str
+    payload: dict | InferRequest, tensors: Sequence[Tensor], answers: Sequence[Answer], model_name: str
 ) -> dict | InferResponse:
-    """Answer in the protocol of the question: a row per instance (V1) or a tensor per column (V2)."""
+    """Answer in the protocol of the question: an object per instance (V1) or a tensor per output (V2)."""
     if not isinstance(payload, InferRequest):
         names = [tensor.name for tensor in tensors]
-        rows = zip(*(columns[name] for name in names), strict=True)
-        return {"predictions": [dict(zip(names, row, strict=True)) for row in rows]}
+        return {"predictions": [dict(zip(names, answer, strict=True)) for answer in answers]}
     wanted = {output.name for output in payload.request_outputs or ()}
     return InferResponse(
         response_id=payload.id or generate_uuid(),
         model_name=model_name,
         infer_outputs=[
-            InferOutput(name=t.name, shape=[len(columns[t.name])], datatype=t.datatype, data=columns[t.name])
-            for t in tensors
-            if not wanted or t.name in wanted
+            InferOutput(name=tensor.name, shape=[len(column)], datatype=tensor.datatype, data=list(column))
+            for tensor, column in zip(tensors, zip(*answers, strict=True), strict=True)
+            if not wanted or tensor.name in wanted
         ],
         use_binary_outputs=payload.use_binary_outputs,
         requested_outputs=payload.request_outputs,
@@ -174,6 +170,10 @@ def write(response: dict | InferResponse) -> tuple[bytes, dict[str, str]]:
         return orjson.dumps(_v2_document(response)), {"content-type": "application/json"}
     body, json_length = response.to_rest()
     return body, {"content-type": "application/octet-stream", INFERENCE_CONTENT_LENGTH_HEADER: str(json_length)}
+
+
+def _too_deep(limits: Limits) -> Refusal:
+    return Refusal(Reason.TOO_DEEP, f"the JSON is nested deeper than {limits.max_depth} levels")
 
 
 def _check_batch(instances: int, limits: Limits) -> None:

@@ -8,10 +8,11 @@ latin-1 text; or `raw_base64`). In a V2 BYTES tensor each element is one or the 
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from prometheus_client import Counter, Histogram
+import prometheus_client
 
 from secmlops.bundle import Bundle
 from secmlops.web_attacks.http1 import parse_request
@@ -21,11 +22,14 @@ from secmlops.web_attacks.request import HttpRequest, InvalidRequest
 from serving.base import VerifiedModel
 from serving.limits import Limits
 from serving.protocol import Tensor, parse_json
+from serving.recent import Answer
 from serving.refusals import Reason, Refusal
 from serving.server import argument_parser, serve
 
-VERDICTS = Counter("secmlops_web_attacks_verdicts", "verdicts by attack class", ["verdict", "attack_class"])
-SCORE = Histogram(
+VERDICTS = prometheus_client.Counter(
+    "secmlops_web_attacks_verdicts", "verdicts by attack class", ["verdict", "attack_class"]
+)
+SCORE = prometheus_client.Histogram(
     "secmlops_web_attacks_score",
     "calibrated probability of an attack",
     buckets=(0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0),
@@ -49,36 +53,45 @@ class WebAttacks(VerifiedModel):
         """Build the classifier, whatever kind of model the bundle holds."""
         self._classifier = load_classifier(bundle.model_files())
 
-    def answer(self, instances: Sequence[Any]) -> Mapping[str, list]:
+    def read(self, instance: Any) -> HttpRequest:
+        """Read an HTTP request in any of the accepted forms."""
+        try:
+            return _read(instance, self.limits)
+        except InvalidRequest as error:
+            raise Refusal(Reason.UNREADABLE_REQUEST, str(error)) from None
+
+    def answer(self, items: Sequence[HttpRequest]) -> list[Answer]:
         """Score the requests of one batch."""
-        scores = self._classifier.score([read_request(item, i, self.limits) for i, item in enumerate(instances)])
-        for score in scores:
-            VERDICTS.labels(score.verdict, score.attack_class).inc()
-            SCORE.observe(score.score)
-        return {tensor.name: [_plain(getattr(score, tensor.name)) for score in scores] for tensor in self.outputs}
+        return [
+            (score.score, score.verdict, *map(_plain, (score.attack_class, score.part, score.evidence)))
+            for score in self._classifier.score(items)
+        ]
+
+    def observe(self, answers: Sequence[Answer]) -> None:
+        """Count verdicts and scores."""
+        for (verdict, attack_class), count in Counter(answer[1:3] for answer in answers).items():
+            VERDICTS.labels(verdict, attack_class).inc(count)
+        for answer in answers:
+            SCORE.observe(answer[0])
 
 
-def read_request(instance: Any, index: int, limits: Limits) -> HttpRequest:
-    """Read one instance.
+def _read(instance: Any, limits: Limits) -> HttpRequest:
+    if isinstance(instance, bytes):
+        if not instance.lstrip().startswith(b"{"):
+            return parse_request(instance)
+        instance = parse_json(instance, limits)
+    if isinstance(instance, dict) and "raw_base64" in instance:
+        return parse_request(_unbase64(instance["raw_base64"]))
+    if isinstance(instance, dict) and not instance.get("raw") and any("\0" in text for text in _texts(instance)):
+        raise InvalidRequest("nul_byte", "a text field holds a NUL character: send bytes as base64 or raw")
+    return from_json(instance)
 
-    Raises:
-        Refusal: it is no HTTP request in any of the accepted forms.
-    """
+
+def _unbase64(text: Any) -> bytes:
     try:
-        if isinstance(instance, bytes):
-            if not instance.lstrip().startswith(b"{"):
-                return parse_request(instance)
-            instance = parse_json(instance, limits)
-        if isinstance(instance, dict) and "raw_base64" in instance:
-            return parse_request(base64.b64decode(instance["raw_base64"], validate=True))
-        if not isinstance(instance, dict):
-            raise InvalidRequest("wrong_shape", "expected an object")
-        if not instance.get("raw") and any("\0" in text for text in _texts(instance)):
-            raise InvalidRequest("nul_byte", "a text field holds a NUL character: send bytes as base64 or raw")
-        return from_json(instance)
-    except (InvalidRequest, binascii.Error, TypeError, ValueError) as error:
-        detail = str(error) if isinstance(error, InvalidRequest) else "raw_base64 is not base64"
-        raise Refusal(Reason.UNREADABLE_REQUEST, f"instance {index}: {detail}") from None
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise InvalidRequest("bad_field", "`raw_base64` is not valid base64") from None
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -89,9 +102,9 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(list(item) if isinstance(item, tuple) else item)
 
 
-def _plain(value: float | str) -> float | str:
+def _plain(text: str) -> str:
     """Text that every protocol can carry: decoded evidence may hold halves of surrogate pairs."""
-    return value if isinstance(value, float) else value.encode("utf-8", "replace").decode("utf-8")
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 if __name__ == "__main__":

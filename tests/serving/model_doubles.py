@@ -1,13 +1,14 @@
-"""A model that answers with lengths and misbehaves on demand, so that the doors are tested apart from any classifier."""
+"""A model that answers with lengths and misbehaves on demand, to test the doors apart from any classifier."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from serving.base import VerifiedModel
 from serving.limits import Limits
 from serving.protocol import Tensor
+from serving.recent import Answer
 
 SECRET = "/etc/secret-path: KeyError"
 
@@ -23,13 +24,18 @@ class Lengths(VerifiedModel):
         super().__init__("lengths", Path("nowhere"), Path("no.pub"), limits)
         self.ready = ready
         self.go = threading.Event()
+        self.answered = 0
 
     def open(self, bundle: Any) -> None:
         raise NotImplementedError
 
-    def answer(self, instances: Sequence[Any]) -> Mapping[str, list]:
-        if b"break" in instances or "break" in instances:
+    def read(self, instance: Any) -> Any:
+        return instance
+
+    def answer(self, items: Sequence[Any]) -> list[Answer]:
+        self.answered += len(items)
+        if b"break" in items or "break" in items:
             raise RuntimeError(SECRET)
-        if b"hang" in instances:
+        if b"hang" in items:
             self.go.wait()
-        return {"length": [len(instance) for instance in instances]}
+        return [(len(item),) for item in items]

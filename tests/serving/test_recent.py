@@ -1,0 +1,45 @@
+"""Remembered answers: bounded, and never anything but what was put in."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.limits import Limits
+from serving.recent import Recent
+from tests.serving.model_doubles import Lengths
+
+
+@given(st.integers(2, 8), st.lists(st.tuples(st.binary(max_size=1), st.booleans())))
+def test_it_never_grows_beyond_its_size_and_never_mixes_answers_up(size, steps):
+    recent = Recent(size)
+    for key, ask in steps:
+        if ask:
+            assert recent.get(key) in (None, (key,))
+        else:
+            recent.put(key, (key,))
+            assert recent.get(key) == (key,)
+        assert len(recent._young) + len(recent._old) <= size
+
+
+def test_what_is_asked_for_stays():
+    recent = Recent(4)
+    recent.put(b"kept", (1,))
+    for number in range(20):
+        recent.put(bytes([number]), (number,))
+        assert recent.get(b"kept") == (1,)
+    assert recent.get(b"\0") is None
+
+
+def test_a_model_answers_the_same_request_once():
+    model = Lengths(Limits())
+    assert model._answer_all([b"a", b"bc", b"a"]) == [(1,), (2,), (1,)]
+    assert model._answer_all([b"bc", b"def", b"a"]) == [(2,), (3,), (1,)]
+    assert model.answered == 4
+    model.stop()
+
+
+def test_text_and_bytes_that_look_alike_are_different_requests():
+    model = Lengths(Limits())
+    assert model._answer_all(['{"a":1}']) == [(7,)]
+    model._answer_all([b'"{\\"a\\":1}"'])
+    assert model.answered == 2
+    model.stop()
