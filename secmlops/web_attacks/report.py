@@ -120,6 +120,9 @@ METRICS: Final[Mapping[str, MetricText]] = {
     "brier_score": MetricText(
         "Brier score", "0", "Mean squared gap between score and truth; 0.25 is always answering one half.", "number"
     ),
+    "worst_mutation_evasion_rate": MetricText(
+        "Worst single rewriting", "0 %", "Share of detected attacks that pass with the most evading rewriting alone."
+    ),
     "latency_p50_ms": MetricText(
         "Time per request, median",
         "0 ms",
@@ -152,7 +155,7 @@ def write_report(
         evaluations: one per model, at least one.
         robustness: query attacks on these models, in any order and not necessarily on all; matched by name.
         verdicts: the gate's verdicts, either in the order of `evaluations` or by model name.
-        champion: the model chosen; the first that passed, else the first, when empty.
+        champion: the model chosen; when empty, the first that fails least (or, with no verdict, the first).
         cards: model cards by model name.
         validation: the check of the data.
         suspects: what the poisoning check found; None when it was not run.
@@ -262,7 +265,8 @@ def _champion(models: list[_Model], name: str) -> _Model:
         if chosen is None:
             raise ReportMismatch(f"the champion {name!r} was not evaluated")
         return chosen
-    return next((model for model in models if model.verdict and model.verdict.passed), models[0])
+    judged = [model for model in models if model.verdict]
+    return min(judged, key=lambda model: len(model.verdict.failures) if model.verdict else 0, default=models[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +316,9 @@ def _meaning(best: _Model) -> list[str]:
             f"{attacked.n_evaded} of {attacked.n_attacked} detected attacks past it by rewriting them."
         )
         if attacked.most_evading:
-            sentences.append(f"The rewriting that helps such an attacker most is {attacked.most_evading.name}.")
+            most = attacked.most_evading
+            where = f" (only where {most.assumption})" if most.assumption else ""
+            sentences.append(f"The rewriting that helps such an attacker most is {most.name}{where}.")
     return sentences
 
 

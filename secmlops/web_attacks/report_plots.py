@@ -28,7 +28,8 @@ _STYLE: Final[Any] = {
     "svg.hashsalt": "secmlops",
 }
 _SMALLEST_FPR: Final = 1e-4
-_MOST_BARS: Final = 15
+_MOST_BARS: Final = 12
+_FEWEST_PER_POINT: Final = 10
 
 
 def draw_all(subjects: Sequence[Subject]) -> dict[str, str]:
@@ -82,8 +83,10 @@ def _roc(subjects: Sequence[Subject]) -> Figure | None:
     figure, axes = _figure()
     for index, (name, one) in enumerate(drawn):
         assert one.roc is not None
-        x = [max(value, _SMALLEST_FPR) for value in one.roc.x]
-        axes.step(x, one.roc.y, where="post", label=name, **_line(index))
+        visible = [i for i, x in enumerate(one.roc.x) if x > _SMALLEST_FPR]
+        first = max(0, visible[0] - 1) if visible else len(one.roc.x) - 1
+        x = [max(value, _SMALLEST_FPR) for value in one.roc.x[first:]]
+        axes.step(x, one.roc.y[first:], where="post", label=name, **_line(index))
     for rate, text in ((0.002, "0.2 %"), (0.01, "1 %")):
         axes.axvline(rate, color="#888888", linewidth=1)
         axes.annotate(text, (rate, 0.02), xytext=(3, 0), textcoords="offset points", color="#555555")
@@ -116,8 +119,9 @@ def _calibration(subjects: Sequence[Subject]) -> Figure:
     figure, axes = _figure()
     axes.plot([0, 1], [0, 1], color="#888888", linewidth=1, label="ideal")
     for index, (name, one, _) in enumerate(subjects):
-        x = [bin_.mean_score for bin_ in one.calibration]
-        y = [bin_.attack_share for bin_ in one.calibration]
+        filled = [bin_ for bin_ in one.calibration if bin_.n >= _FEWEST_PER_POINT] or one.calibration
+        x = [bin_.mean_score for bin_ in filled]
+        y = [bin_.attack_share for bin_ in filled]
         axes.plot(x, y, marker="o", markersize=5, label=name, **_line(index))
     axes.set(
         xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="Mean score", ylabel="Share of attacks among these requests"
@@ -140,7 +144,7 @@ def _confusion(subjects: Sequence[Subject]) -> Figure:
                 axes.text(x, y, text, ha="center", va="center", color=colour)
         axes.set_xticks([0, 1], ["normal", "attack"])
         axes.set_yticks([0, 1], ["normal", "attack"], rotation=90, va="center")
-        axes.set(title=name, xlabel="called", ylabel="is" if index == 0 else "")
+        axes.set(title=name, xlabel="called", ylabel="in truth" if index == 0 else "")
         axes.grid(visible=False)
     return figure
 
@@ -186,31 +190,27 @@ def _evasion(subjects: Sequence[Subject]) -> Figure | None:
     )
     axes.set_xlim(left=0)
     _percent(axes.yaxis)
-    axes.legend(loc="upper left")
+    axes.legend(loc="best")
     return figure
 
 
 def _mutations(subjects: Sequence[Subject]) -> Figure | None:
-    attacked = [(name, report) for name, _, report in subjects if report]
-    rates = {
-        one.name: max(one.evasion_rate, 0.0)
-        for _, report in attacked
-        for one in report.by_mutation
-        if one.evaded or one.in_evasions
+    attacked = [(name, report) for name, _, report in subjects if report and report.n_attacked]
+    alone = {
+        name: {one.name: one.evaded / report.n_attacked for one in report.by_mutation} for name, report in attacked
     }
-    if not rates:
+    worst = {key: max(of.get(key, 0.0) for of in alone.values()) for of in alone.values() for key in of}
+    names = [key for key in sorted(worst, key=lambda key: (worst[key], key)) if worst[key] > 0][-_MOST_BARS:]
+    if not names:
         return None
-    best = {name: {one.name: one.evasion_rate for one in report.by_mutation} for name, report in attacked}
-    names = sorted(rates, key=lambda key: max(of.get(key, 0.0) for of in best.values()))[-_MOST_BARS:]
-    figure, axes = _figure(width=7.6, height=1.4 + 0.24 * len(names) * (1 + len(attacked)))
+    figure, axes = _figure(width=10.5, height=1.3 + 0.2 * len(names) * (1 + len(attacked)))
     bar = 0.8 / len(attacked)
-    for index, (name, of) in enumerate(best.items()):
-        offset = 0.4 - bar * (index + 0.5)
-        rows = [row + offset for row in range(len(names))]
+    for index, (name, of) in enumerate(alone.items()):
+        rows = [row + 0.4 - bar * (index + 0.5) for row in range(len(names))]
         colour = _COLOURS[index % len(_COLOURS)]
         axes.barh(rows, [of.get(key, 0.0) for key in names], height=bar, color=colour, label=name)
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="Detected attacks that pass with this mutation alone")
+    axes.set(xlabel="Share of all detected attacks that pass with this rewriting alone")
     axes.set_xlim(left=0, right=max(0.05, axes.get_xlim()[1]))
     _percent(axes.xaxis)
     axes.grid(visible=False, axis="y")

@@ -120,7 +120,7 @@ class RobustnessReport(_Record):
         queries: queries of the guided search in all.
         median_queries: of the successes; None without one.
         by_class: per attack class.
-        by_mutation: per mutation, the most evading first.
+        by_mutation: per mutation, the one that takes most attacks past first.
         curve: evasion over the query budget.
         examples: some successes.
     """
@@ -148,7 +148,7 @@ class RobustnessReport(_Record):
 
     @property
     def most_evading(self) -> MutationResult | None:
-        """The mutation that evades most alone or, where none does, in successes; None when none ever did."""
+        """The mutation that takes most attacks past alone, or else is in most successes; None when none helped."""
         first = self.by_mutation[0] if self.by_mutation else None
         return first if first and (first.evaded or first.in_evasions) else None
 
@@ -162,8 +162,9 @@ class RobustnessReport(_Record):
             named["evasion_rate"] = self.evasion_rate
         if self.median_queries is not None:
             named["evasion_median_queries"] = self.median_queries
-        if self.most_evading is not None:
-            named["worst_mutation_evasion_rate"] = self.most_evading.evasion_rate
+        if self.n_attacked:
+            most = max((one.evaded for one in self.by_mutation), default=0)
+            named["worst_mutation_evasion_rate"] = most / self.n_attacked
         return named | {f"evasion_rate_{name}": one.evasion_rate for name, one in self.by_class.items()}
 
 
@@ -395,7 +396,7 @@ def _by_mutation(successes: list[_Target], alone: dict[str, _Alone]) -> tuple[Mu
                 in_evasions=contained[name],
             )
         )
-    return tuple(sorted(results, key=lambda r: (-r.evasion_rate, -r.in_evasions, -r.mean_score_drop, r.name)))
+    return tuple(sorted(results, key=lambda one: (-one.evaded, -one.in_evasions, -one.mean_score_drop, one.name)))
 
 
 def _curve(targets: list[_Target], budget: int) -> tuple[BudgetPoint, ...]:
