@@ -13,7 +13,7 @@ weights = load("bundle", public).read_bytes("weights.safetensors")
 ```
 """
 
-from secmlops.bundle.assembly import assemble, sign
+from secmlops.bundle.assembly import assemble, require_new, sign
 from secmlops.bundle.errors import (
     BundleError,
     ForbiddenFile,
@@ -57,6 +57,7 @@ __all__ = [
     "keygen",
     "load",
     "model_digest",
+    "require_new",
     "sign",
     "verify",
 ]

@@ -49,7 +49,7 @@ def assemble(model_dir: str | Path, out: str | Path, *, verdict: Verdict, proven
         TargetNotEmpty: `out` holds something.
     """
     source, target = Path(model_dir), Path(out)
-    _check_target(target)
+    require_new(target)
     contents = {name: read_file(source, name) for name in present_model_files(source)}
     for name, data in contents.items():
         _check_content(source, name, data)
@@ -98,7 +98,13 @@ def sign(bundle: str | Path, key: KeySource) -> Path:
     return target
 
 
-def _check_target(target: Path) -> None:
+def require_new(out: str | Path) -> None:
+    """Check that a bundle can be written to a folder, before the work that leads up to it.
+
+    Raises:
+        TargetNotEmpty: it exists, and is no empty folder.
+    """
+    target = Path(out)
     if os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir())):
         raise TargetNotEmpty(target)
 

@@ -5,7 +5,7 @@ Evidence for MITRE ATLAS AML.M0025 (dataset provenance) and AML.M0014 (verified 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
@@ -67,10 +67,20 @@ class Provenance(BaseModel):
     @field_validator("parameters")
     @classmethod
     def _no_secrets(cls, parameters: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        secret = [name for name in parameters if _SECRET_NAME.search(name.lower())]
+        secret = sorted(name for name in _names(parameters) if _SECRET_NAME.search(name.lower()))
         if secret:
             raise ValueError(f"secrets do not belong in provenance: leave out {', '.join(secret)}")
         return parameters
+
+
+def _names(value: JsonValue) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from _names(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _names(inner)
 
 
 def statement(provenance: Provenance, file_digests: Mapping[str, str]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from secmlops.bundle import (
     file_digest,
     load,
     model_digest,
+    require_new,
     sign,
     verify,
 )
@@ -107,6 +108,8 @@ def test_provenance_is_an_in_toto_statement_about_the_model_files(pristine):
 def test_secrets_do_not_get_into_provenance(name):
     with pytest.raises(ValidationError, match="secrets do not belong"):
         Provenance(invocation_id="r", parameters={name: "hunter2"}, materials=PROVENANCE.materials)
+    with pytest.raises(ValidationError, match="secrets do not belong"):
+        Provenance(invocation_id="r", parameters={"step": [{name: "x"}]}, materials=PROVENANCE.materials)
 
 
 def test_words_that_merely_resemble_secrets_do():
@@ -233,9 +236,12 @@ def test_a_bundle_is_not_written_over_anything(tmp_path):
     (tmp_path / "empty").mkdir()
     assert assemble(model, tmp_path / "empty", verdict=verdict, provenance=PROVENANCE) == tmp_path / "empty"
     (tmp_path / "file").write_text("precious")
+    require_new(tmp_path / "elsewhere")
     for out in (tmp_path / "empty", tmp_path / "file"):
         with pytest.raises(TargetNotEmpty):
             assemble(model, out, verdict=verdict, provenance=PROVENANCE)
+        with pytest.raises(TargetNotEmpty):
+            require_new(out)
     assert (tmp_path / "file").read_text() == "precious"
 
 

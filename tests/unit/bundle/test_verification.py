@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secmlops.bundle import (
@@ -537,7 +537,7 @@ def test_every_check_is_made_each_time(bundle, keys):
     refused(bundle, keys.public, SignatureInvalid)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(ALL_FILES),
     position=st.floats(0, 1, exclude_max=True),
