@@ -23,6 +23,11 @@ Progress = Callable[[int, int, str], None]
 MAX_BAG = 12
 """Most windows of one attack request that take part in training."""
 
+MARK_SHARE = 0.05
+"""A window that stands in more than this share of all attack requests marks their sender."""
+
+FEWEST_FOR_MARK = 8
+
 _WINDOWS_PER_PASS = 64
 
 
@@ -81,19 +86,25 @@ class Bags:
         return np.array([logits[bag].max() for bag in self.bags])
 
     def learnable(self) -> tuple[list[tuple[np.ndarray, int]], np.ndarray]:
-        """(attack bags without windows that normal requests also have, with their class), and the normal windows.
+        """The attack bags as far as they may hold the attack, each with its class, and the normal windows.
 
-        An attack that consists of nothing else keeps all its windows.
+        A window that normal requests also have is no attack, and one that stands in many attack requests (a tool's
+        User-Agent) is their sender's mark: a network that may choose it learns who sends, not what. An attack
+        that consists of nothing else keeps all its windows.
         """
         normal = np.unique(np.concatenate([b for b, attack in zip(self.bags, self.attack, strict=True) if not attack]))
-        known = np.zeros(len(self.windows), dtype=bool)
-        known[normal] = True
-        attacks = []
-        for bag, attack, name in zip(self.bags, self.attack, self.attack_class, strict=True):
-            if attack:
-                unseen = bag[~known[bag]]
-                attacks.append(((unseen if len(unseen) else bag)[:MAX_BAG], int(name)))
-        return attacks, normal
+        attacks = [
+            (b, int(c)) for b, attack, c in zip(self.bags, self.attack, self.attack_class, strict=True) if attack
+        ]
+        seen = np.bincount(np.concatenate([bag for bag, _ in attacks]), minlength=len(self.windows))
+        excluded = seen > max(FEWEST_FOR_MARK, MARK_SHARE * len(attacks))
+        excluded[normal] = True
+        return [(_rest(bag, excluded)[:MAX_BAG], name) for bag, name in attacks], normal
+
+
+def _rest(bag: np.ndarray, excluded: np.ndarray) -> np.ndarray:
+    rest = bag[~excluded[bag]]
+    return rest if len(rest) else bag
 
 
 @dataclass(frozen=True, slots=True)

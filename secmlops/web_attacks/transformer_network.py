@@ -4,12 +4,13 @@ Sources: DistilBERT (Sanh et al. 2019), MobileBERT (Sun et al. 2020), attributio
 positions (Zhou et al. 2016, class activation mapping).
 """
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -122,36 +123,39 @@ def from_folder(architecture: Architecture, folder: Path) -> tuple[AttackNetwork
         The network with a fresh head, the tokenizer with the location markers added, the longest input in tokens.
 
     Raises:
-        UnusableWeights: another architecture, no safetensors, no fast tokenizer.
+        UnusableWeights: a file is missing (a pickled `.bin` is no substitute) or malformed, or the architecture is
+            another.
+        UnusableTokenizer: the tokenizer lacks a token.
     """
-    from transformers import AutoConfig, AutoTokenizer, DistilBertModel, MobileBertModel
+    from tokenizers import Tokenizer
+    from transformers import DistilBertModel, MobileBertModel, PreTrainedModel
 
     from secmlops.web_attacks import byte_tokenizer
 
-    if not list(folder.glob("*.safetensors")):
-        raise UnusableWeights(folder, "no .safetensors file (pickled .bin files are refused)")
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise UnusableWeights(folder, f"there is no {name}")
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        fast = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
-    except (OSError, ValueError) as error:
-        raise UnusableWeights(folder, f"config.json or the tokenizer is unreadable ({type(error).__name__})") from None
-    if config.model_type != architecture:
-        raise UnusableWeights(folder, f"it holds a {config.model_type}, not a {architecture}")
-    if not fast.is_fast:
-        raise UnusableWeights(folder, "its tokenizer has no tokenizer.json")
-    kind, options = (DistilBertModel, {}) if architecture == "distilbert" else (MobileBertModel, _NO_POOLER)
+        found = json.loads((folder / "config.json").read_bytes()).get("model_type")
+    except (ValueError, AttributeError):
+        raise UnusableWeights(folder, "config.json is not a JSON object") from None
+    if found != architecture:
+        raise UnusableWeights(folder, f"it holds a {str(found)[:40]}, not a {architecture}")
+    kinds: tuple[type[PreTrainedModel], dict[str, Any]]
+    kinds = (DistilBertModel, {}) if architecture == "distilbert" else (MobileBertModel, {"add_pooling_layer": False})
     try:
-        encoder = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, config=config, **options)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UnusableWeights(folder, f"the weights do not load ({type(error).__name__})") from None
-    tokenizer = fast.backend_tokenizer
+        encoder, loaded = kinds[0].from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **kinds[1]
+        )
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # tokenizers and safetensors raise the bare class
+        raise UnusableWeights(folder, f"a file does not load ({type(error).__name__})") from None
+    if loaded["missing_keys"]:
+        raise UnusableWeights(folder, f"{len(loaded['missing_keys'])} of the encoder's tensors are not in it")
     tokenizer.add_special_tokens(list(byte_tokenizer.MARKERS.values()))
     tokenizer = byte_tokenizer.load(tokenizer.to_str().encode())
     encoder.resize_token_embeddings(tokenizer.get_vocab_size(), mean_resizing=False)
-    return AttackNetwork(encoder, config.hidden_size), tokenizer, config.max_position_embeddings
-
-
-_NO_POOLER = {"add_pooling_layer": False}
+    return AttackNetwork(encoder, encoder.config.hidden_size), tokenizer, encoder.config.max_position_embeddings
 
 
 def export(network: AttackNetwork, path: Path, max_tokens: int) -> None:

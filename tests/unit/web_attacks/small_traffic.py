@@ -6,7 +6,24 @@ from urllib.parse import quote
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.request import HttpRequest
 
-WORDS = ["blue", "shoes", "winter", "order", "size", "cotton", "garden", "coffee", "select", "union", "of", "students", "table", "lamp", "script", "writer"]
+WORDS = [
+    "blue",
+    "shoes",
+    "winter",
+    "order",
+    "size",
+    "cotton",
+    "garden",
+    "coffee",
+    "select",
+    "union",
+    "of",
+    "students",
+    "table",
+    "lamp",
+    "script",
+    "writer",
+]
 AGENTS = ("Mozilla/5.0 (X11; Linux x86_64)", "Mozilla/5.0 (Windows NT 10.0; Win64; x64)", "curl/8.5.0")
 
 

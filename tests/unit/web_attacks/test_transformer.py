@@ -145,7 +145,8 @@ def test_serving_needs_neither_torch_nor_transformers_nor_scikit_learn(folder):
         "from secmlops.web_attacks.models import load_classifier\n"
         "from secmlops.web_attacks.request import HttpRequest\n"
         "files = {p.name: p.read_bytes() for p in pathlib.Path(sys.argv[1]).iterdir()}\n"
-        "print(load_classifier(files).score([HttpRequest('GET', '/?q=%3Cscript%3Ealert(1)%3C/script%3E')])[0].verdict)\n"
+        "attack = HttpRequest('GET', '/?q=%3Cscript%3Ealert(1)%3C/script%3E')\n"
+        "print(load_classifier(files).score([attack])[0].verdict)\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "attack", done.stderr
