@@ -19,6 +19,7 @@ from secmlops.web_attacks.lab.crawler import Visitor, wander
 from secmlops.web_attacks.lab.payloads import PAYLOADS, header_injection, nosqli, scanner
 from secmlops.web_attacks.lab.sites import Route, Site
 from secmlops.web_attacks.lab.wire import Draft, Encoded, LabReply, LabRequest, Upload, target
+from secmlops.web_attacks.mutations import mutate
 from secmlops.web_attacks.taxonomy import ATTACK, ATTACK_CLASSES
 
 MALFORMED: Final = "malformed"
@@ -126,9 +127,11 @@ def _spelled(attacker: Visitor, attack_class: str) -> tuple[str, str, tuple[str,
     """A payload, the form in which it is placed, and the tags of that form."""
     rng = attacker.rng
     plain = payload(attack_class, rng)
-    if rng.random() < 0.68:
+    choice = rng.random()
+    if choice < 0.66:
         return plain, plain, ()
-    return plain, _disguise(plain, rng), (OBFUSCATED,)
+    text = mutate(plain, attack_class, rng, rng.randint(1, 3)) if choice < 0.85 else _disguise(plain, rng)
+    return plain, text, (OBFUSCATED,) if text != plain else ()
 
 
 def _disguise(text: str, rng: Random) -> str:

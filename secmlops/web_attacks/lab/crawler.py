@@ -19,6 +19,7 @@ __all__ = ["SUSPICIOUS", "SUSPICIOUS_SHARE", "Visitor", "suspicious_text", "visi
 
 SUSPICIOUS: Final = "suspicious_benign"
 SUSPICIOUS_SHARE: Final = 0.125
+_CATCH_UP: Final = 1.35  # visits end before their next text is due
 
 _PLACEHOLDER: Final = re.compile(r"\{([^}]*)\}")
 _ARTICLE: Final = re.compile(rb'data-id="(\d+)" data-slug="([^"]*)"')
@@ -112,7 +113,7 @@ class Visitor:
 
     def browse(self, route: Route) -> LabRequest:
         """A harmless request to a route; keeps the share of suspicious texts near `SUSPICIOUS_SHARE`."""
-        due = int(self.sent * SUSPICIOUS_SHARE + self._phase) > self.suspicious
+        due = int(self.sent * SUSPICIOUS_SHARE * _CATCH_UP + self._phase) > self.suspicious
         wanted = due and _has_text(route)
         draft, used = self.draft(route, suspicious=wanted)
         if draft.method == "GET" and not self.program.runs_scripts and self.rng.random() < 0.08:

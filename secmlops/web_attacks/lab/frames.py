@@ -17,7 +17,7 @@ _FIN, _SYN, _PSH, _ACK = 0x01, 0x02, 0x08, 0x10
 _ETHERNET_IPV4, _ETHERNET_IPV6 = b"\x08\x00", b"\x86\xdd"
 _LINKTYPE_ETHERNET: Final = 1
 _SNAPLEN: Final = 262144
-_SYN_OPTIONS: Final = b"\x02\x04%s\x04\x02\x01\x03\x03\x07\x01"
+_SYN_OPTIONS: Final = b"\x04\x02\x01\x03\x03\x07\x01\x01"
 _RETRANSMITTED, _OVERLAPPED, _SWAPPED = 0.006, 0.002, 0.006
 _NEAR_WRAP: Final = 0.03
 
@@ -67,8 +67,7 @@ class Connection:
 
     def open(self, time_s: float) -> float:
         """Three-way handshake; returns when it is over."""
-        mss = struct.pack("!H", self._mss)
-        options = _SYN_OPTIONS.replace(b"%s", mss)
+        options = struct.pack("!BBH", 2, 4, self._mss) + _SYN_OPTIONS
         self._emit(time_s, self._client, self._server, _SYN, options=options)
         self._client.sequence += 1
         self._emit(time_s + 0.0001, self._server, self._client, _SYN | _ACK, options=options)

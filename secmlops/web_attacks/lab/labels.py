@@ -7,8 +7,9 @@ truth file: nothing of them reaches a model.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from secmlops.errors import SecmlopsError
@@ -61,7 +62,7 @@ class LabLabel:
 
     def to_line(self) -> str:
         """One line of the ground truth file."""
-        return json.dumps(asdict(self), ensure_ascii=True, separators=(",", ":"))
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}, separators=(",", ":"))
 
 
 def wire_digest(wire: bytes) -> str:
@@ -100,19 +101,24 @@ def match(requests: Iterable[object], path: str | Path) -> Iterator[tuple[HttpRe
     Raises:
         BadLabels: the ground truth file is broken.
     """
-    by_bytes: dict[tuple[str, str], LabLabel] = {}
+    by_bytes: dict[tuple[str, str], list[LabLabel]] = {}
     by_place: dict[tuple[str, int], LabLabel] = {}
     for label in lab_labels(path):
-        slim = replace(label, payload="")
-        by_bytes[(label.client, label.digest)] = slim
-        by_place[(label.client, label.index)] = slim
-    seen: dict[str, int] = {}
+        by_bytes.setdefault((label.client, label.digest), []).append(label)
+        by_place[(label.client, label.index)] = label
+    seen: Counter[tuple[str, str]] = Counter()
     for request in requests:
-        if isinstance(request, HttpRequest):
-            index = seen.get(request.src, 0)
-            seen[request.src] = index + 1
-            found = by_bytes.get((request.src, wire_digest(request.raw))) if request.raw else None
-            yield request, found or by_place.get((request.src, index))
+        if not isinstance(request, HttpRequest):
+            continue
+        index = seen[(request.src, "")]
+        seen[(request.src, "")] += 1
+        key = (request.src, wire_digest(request.raw) if request.raw else "")
+        twins = by_bytes.get(key)
+        if twins is None:
+            yield request, by_place.get((request.src, index))
+            continue
+        yield request, twins[min(seen[key], len(twins) - 1)]
+        seen[key] += 1
 
 
 def labelled(requests: Iterable[object], path: str | Path, *, reviewed: bool = False) -> Iterator[LabelledRequest]:

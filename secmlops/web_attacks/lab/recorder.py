@@ -8,6 +8,7 @@ written in the order of their plan, so the same seed gives the same file.
 
 import asyncio
 import heapq
+import ipaddress
 import os
 import socket
 import struct
@@ -349,7 +350,7 @@ class _Recording:
             def capture_signals(self) -> Iterator[None]:
                 yield
 
-        sockets = [socket.create_server(("127.0.0.1", 0), backlog=256) for _ in self._sites]
+        sockets = [_listener() for _ in self._sites]
         self._ports = [listener.getsockname()[1] for listener in sockets]
         shops = {port: Shop(site, self._seed) for port, site in zip(self._ports, self._sites, strict=True)}
 
@@ -476,7 +477,7 @@ class _Tap(asyncio.Protocol):
     async def connect(self, port: int, now: float) -> None:
         """Connect to the shop, and record a handshake that ends at about `now`."""
         loop = asyncio.get_running_loop()
-        plug = socket.socket()
+        plug = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         plug.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         plug.setblocking(False)
@@ -559,6 +560,14 @@ class _Tap(asyncio.Protocol):
         return end + 4 + int(head[at + 17 :].split(b"\r\n", 1)[0])
 
 
+def _listener() -> socket.socket:
+    """A loopback socket that names its protocol: asyncio turns off Nagle's delay only on such."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(256)
+    return listener
+
+
 def _parse_reply(raw: bytes) -> LabReply:
     head, _, body = raw.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
@@ -575,7 +584,8 @@ def _addresses(site: Site, rng: Random, number: int) -> tuple[str, str]:
     documentation (RFC 3849), servers in documentation ranges (RFC 5737, RFC 3849).
     """
     if rng.random() < _IPV6_SHARE:
-        return f"2001:db8:{0x1000 + number // 65536:x}:{number % 65536:x}::{rng.randint(1, 65535):x}", site.address6
+        address = f"2001:db8:{0x1000 + number // 65536:x}:{number % 65536:x}::{rng.randint(1, 65535):x}"
+        return str(ipaddress.ip_address(address)), site.address6
     scattered = number * 40503 % 131072 if number < 131072 else number
     if scattered < 131072 and rng.random() < 0.3:
         return f"198.{18 + scattered // 65536}.{scattered // 256 % 256}.{scattered % 256}", site.address4

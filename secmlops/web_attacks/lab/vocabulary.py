@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from functools import cache
 from random import Random
@@ -43,6 +45,7 @@ _ONSETS: Final = [
     "ch",
 ]
 _NUCLEI: Final = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "ea", "ou"]
+_WORD: Final = re.compile("[a-z0-9]+")
 _BUILDS: Final = ("3f2a91c0", "77be04d1", "c19ad52e", "0be41f6a", "9d33a7f8")
 _CODAS: Final = ["", "", "", "n", "r", "s", "l", "x", "t", "m"]
 
@@ -412,9 +415,9 @@ def site_grammar(language: str, nouns: str, adjectives: str, categories: str, ex
 
 
 def slug(text: str) -> str:
-    """Lower-case ASCII words joined by hyphens; other characters are dropped."""
-    cleaned = "".join(c if c.isascii() and c.isalnum() else " " for c in text.lower())
-    return "-".join(cleaned.split()) or "item"
+    """Lower-case ASCII words joined by hyphens; accents are dropped."""
+    plain = unicodedata.normalize("NFKD", text.lower()).encode("ascii", "ignore").decode()
+    return "-".join(_WORD.findall(plain)) or "item"
 
 
 @cache

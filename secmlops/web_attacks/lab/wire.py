@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
@@ -167,7 +168,7 @@ def nested(fields: list[tuple[str, Any]]) -> Any:
     for path, value in fields:
         node: Any = root
         steps = path.split(".")
-        for step, following in zip(steps, steps[1:], strict=False):
+        for step, following in pairwise(steps):
             node = _child(node, step, [] if following.isdigit() else {})
         if isinstance(node, list):
             node.append(value)
