@@ -4,6 +4,7 @@ Sources: in-toto Attestation Framework, Statement v1; SLSA Provenance v1 (https:
 Evidence for MITRE ATLAS AML.M0025 (dataset provenance) and AML.M0014 (verified artifacts).
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -66,10 +67,14 @@ class Provenance(BaseModel):
 
     @field_validator("parameters")
     @classmethod
-    def _no_secrets(cls, parameters: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    def _plain_json_without_secrets(cls, parameters: dict[str, JsonValue]) -> dict[str, JsonValue]:
         secret = sorted(name for name in _names(parameters) if _SECRET_NAME.search(name.lower()))
         if secret:
             raise ValueError(f"secrets do not belong in provenance: leave out {', '.join(secret)}")
+        try:
+            json.dumps(parameters, allow_nan=False)
+        except ValueError:
+            raise ValueError("NaN and infinity are not JSON: leave them out or write None") from None
         return parameters
 
 

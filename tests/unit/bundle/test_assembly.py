@@ -1,6 +1,7 @@
 """What a bundle is made of, and what does not become one."""
 
 import json
+import math
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -110,6 +111,12 @@ def test_secrets_do_not_get_into_provenance(name):
         Provenance(invocation_id="r", parameters={name: "hunter2"}, materials=PROVENANCE.materials)
     with pytest.raises(ValidationError, match="secrets do not belong"):
         Provenance(invocation_id="r", parameters={"step": [{name: "x"}]}, materials=PROVENANCE.materials)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, [{"deep": -math.inf}]])
+def test_what_is_no_json_does_not_get_into_provenance(value):
+    with pytest.raises(ValidationError, match="not JSON"):
+        Provenance(invocation_id="r", parameters={"a": value}, materials=PROVENANCE.materials)
 
 
 def test_words_that_merely_resemble_secrets_do():
