@@ -197,7 +197,7 @@ def _generated(count: int) -> Iterator[dict]:
         }
 
 
-def _serve_empty(kind: str, name: str) -> None:
+def _serve_empty(kind: str) -> None:
     import kserve
     from kserve import InferResponse
 
@@ -207,7 +207,7 @@ def _serve_empty(kind: str, name: str) -> None:
         def predict(self, payload: kserve.InferRequest, *_: object) -> InferResponse:
             return InferResponse(response_id="0", model_name=self.name, infer_outputs=[])
 
-    model = Empty(name)
+    model = Empty(NAME)
     model.ready = True
     settings = {"http_port": 0, "enable_grpc": False}
     if kind == "kserve":
@@ -219,12 +219,16 @@ def _serve_empty(kind: str, name: str) -> None:
     GuardedServer("127.0.0.1", Limits(), lambda refusal: None, **settings).start([model])
 
 
+def main() -> bool:
+    """Print the table; returns whether every bound was met."""
+    return print_rows("Serving throughput", measure())
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--empty", choices=["guarded", "kserve"], help="be one of the peers' server processes")
-    parser.add_argument("--model_name", default=NAME)
     flags, _ = parser.parse_known_args()
     if flags.empty:
-        _serve_empty(flags.empty, flags.model_name)
+        _serve_empty(flags.empty)
     else:
-        sys.exit(not print_rows("Serving throughput", measure()))
+        sys.exit(not main())

@@ -1,8 +1,10 @@
 """How much a client may ask for: the bounds of one server process, with their command-line flags."""
 
 import argparse
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Limits:
         max_waiting: batches that may wait for a thread; one more is refused as overloaded.
         max_remembered: answers kept for requests that come again.
         max_connections: open HTTP connections.
+        max_rpcs: gRPC calls under way, those still arriving included.
     """
 
     max_body_bytes: int = 4 * 1024 * 1024
@@ -36,20 +39,27 @@ class Limits:
     max_waiting: int = 32
     max_remembered: int = 16_384
     max_connections: int = 1024
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if getattr(self, field.name) <= 0:
-                raise ValueError(f"{field.name} must be greater than zero")
+    max_rpcs: int = 128
 
     @staticmethod
     def add_flags(parser: argparse.ArgumentParser) -> None:
         """Add one flag per bound."""
         group = parser.add_argument_group("limits")
         for field in fields(Limits):
-            group.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
+            group.add_argument(f"--{field.name}", type=_positive(type(field.default)), default=field.default)
 
     @classmethod
     def from_flags(cls, flags: argparse.Namespace) -> Self:
         """The bounds that `add_flags` put on the command line."""
         return cls(**{field.name: getattr(flags, field.name) for field in fields(cls)})
+
+
+def _positive(kind: type) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        value = kind(text)
+        if not (value > 0 and math.isfinite(value)):
+            raise argparse.ArgumentTypeError(f"{text} is not greater than zero")
+        return value
+
+    parse.__name__ = kind.__name__
+    return parse

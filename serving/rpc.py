@@ -13,7 +13,8 @@ from serving.refusals import Refusal, as_refusal, blocked
 
 _IDENTITY_ONLY = 1
 _MESSAGE_SLACK_BYTES = 64 * 1024
-_HEALTH_CALLS = 16
+_CONNECTION_AGE_MS = 10 * 60 * 1000
+_CONNECTION_GRACE_MS = 30 * 1000
 
 
 class Doorkeeper(aio.ServerInterceptor):
@@ -65,9 +66,11 @@ def build_server(servicer: InferenceServicer, limits: Limits, count: Callable[[R
             ("grpc.max_send_message_length", -1),
             ("grpc.max_metadata_size", limits.max_header_bytes),
             ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
+            ("grpc.max_connection_age_ms", _CONNECTION_AGE_MS),
+            ("grpc.max_connection_age_grace_ms", _CONNECTION_GRACE_MS),
             ("grpc.so_reuseport", 0),
         ],
-        maximum_concurrent_rpcs=limits.predict_threads + limits.max_waiting + _HEALTH_CALLS,
+        maximum_concurrent_rpcs=limits.max_rpcs,
     )
     add_GRPCInferenceServiceServicer_to_server(servicer, server)
     return server

@@ -144,6 +144,8 @@ def argument_parser(description: str, default_name: str) -> argparse.ArgumentPar
 
 def serve(model_class: type[VerifiedModel], flags: argparse.Namespace) -> None:
     """Load one model and serve it, on what `argument_parser` read."""
+    if flags.workers != 1:
+        raise SystemExit("--workers must be 1, for /metrics shows the numbers of one process: run more replicas")
     if flags.configure_logging:
         kserve_logging.configure_logging(flags.log_config_file)
     limits = Limits.from_flags(flags)

@@ -63,7 +63,7 @@ class WebAttacks(VerifiedModel):
     def answer(self, items: Sequence[HttpRequest]) -> list[Answer]:
         """Score the requests of one batch."""
         return [
-            (score.score, score.verdict, *map(_plain, (score.attack_class, score.part, score.evidence)))
+            (float(score.score), score.verdict, *map(_plain, (score.attack_class, score.part, score.evidence)))
             for score in self._classifier.score(items)
         ]
 

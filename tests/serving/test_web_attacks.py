@@ -267,7 +267,7 @@ def test_the_repository_cannot_be_changed_over_grpc(server, stub):
 
 def metric(server: ServerProcess, name: str, **labels: str) -> float:
     text = httpx.get(f"{server.url}/metrics").text
-    wanted = "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}" if labels else ""
+    wanted = "{" + ",".join(f'{key}="{value}"' for key, value in sorted(labels.items())) + "}" if labels else ""
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{name}{wanted} "))
 
 
