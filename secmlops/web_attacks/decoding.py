@@ -381,9 +381,7 @@ def _base64_text(match: re.Match[str]) -> str:
     return data.decode("ascii")
 
 
-_SELECTED_VALUE = re.compile(
-    r"\(\s{0,9}select\s{1,9}(0x[0-9a-f]{1,40}|[\w.'\"]{1,40})\s{0,9}\)", re.IGNORECASE
-)
+_SELECTED_VALUE = re.compile(r"\(\s{0,9}select\s{1,9}(0x[0-9a-f]{1,40}|[\w.'\"]{1,40})\s{0,9}\)", re.IGNORECASE)
 _CHARS = re.compile(r"\b(?:n?char|chr)\s*\(\s*((?:0x[0-9a-f]+|\d+)(?:\s*,\s*(?:0x[0-9a-f]+|\d+))*)\s*\)", re.IGNORECASE)
 _HEX = re.compile(r"\b0x((?:[0-9a-f]{2}){2,200})\b", re.IGNORECASE)
 _JOINED = re.compile(r"'\s{0,9}(?:\|\||\+)?\s{0,9}'|\"\s{0,9}(?:\|\||\+)\s{0,9}\"")
@@ -391,6 +389,19 @@ _SHELL_BLANK = re.compile(r"\$\{?IFS\}?(?:\$\d)?|\$IFS\$?\d?")
 _SHELL_NOTHING = re.compile(r"(?<=[\w/])(?:''|\"\"|``|\\|\$@|\$\*|\$\d|\^)(?=[\w/])|(?<=\w)(['\"])(\w{1,3})\1(?=\w)")
 _BRACES = re.compile(r"\{([\w./\-]{1,40}(?:,[\w./\-]{1,80}){1,6})\}")
 _LOOKUP = re.compile(r"\$\{(?:[^{}$]{0,40}:-([^{}$]{0,40})|(?:lower|upper):([^{}$]{0,40}))\}", re.IGNORECASE)
+_UNSET_VARIABLE = re.compile(r"\$[A-Za-z_]\w{0,30}(?=/|\s|$)")
+_LINE_COMMENT = re.compile(r"(?:#|--)[^\n]{0,200}\n")
+_OWN_HOST = re.compile(
+    r"(?<=[/@])(?:127(?:\.\d{1,3}){1,3}|0\.0\.0\.0|2130706433|0x7f0{5}1|017700000001|0177(?:\.0?){2,3}1|\[::1?\]|"
+    r"\[::ffff:127[.\d]{1,12}\]|localtest\.me)(?![\d.])",
+    re.IGNORECASE,
+)
+_PRIVATE_HOST = re.compile(
+    r"(?<=[/@])(?:10(?:\.\d{1,3}){3}|192\.168(?:\.\d{1,3}){2}|172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2})(?![\d.])"
+)
+_METADATA_HOST = re.compile(
+    r"(?<=[/@])(?:169\.254\.169\.254|100\.100\.100\.200|2852039166|0xa9fea9fe)(?![\d.])", re.IGNORECASE
+)
 _DOT_SEGMENT = re.compile(r"(?<=/)(?:\./|/)+")
 
 
@@ -404,7 +415,8 @@ def canonical(text: str) -> str:
 
     SQL comments become blanks, `(SELECT 1)` its value, CHAR() and hexadecimal strings their text, joined
     strings one string; `$IFS`, empty quotes and backslashes inside shell words go; nested Log4j lookups are
-    resolved; `/./` and `//` in paths become `/`. Text without such constructs comes back unchanged.
+    resolved; `/./` and `//` in paths become `/`; addresses of the own host, of private networks and of cloud
+    metadata services get one name each; plus signs become blanks. Text without such constructs comes back unchanged.
     """
     return _canonical_short(text) if len(text) <= 256 else _canonical(text)
 
@@ -422,11 +434,18 @@ def _canonical(text: str) -> str:
     if "$" in text or "{" in text:
         text = _BRACES.sub(lambda m: m[1].replace(",", " "), _SHELL_BLANK.sub(" ", text))
         text = _unnested(_LOOKUP, lambda m: m[1] or m[2] or "", text)
+    if "$" in text and "/" in text:
+        text = _UNSET_VARIABLE.sub("", text)
     if any(mark in text for mark in "'\"`\\$^"):
         text = _SHELL_NOTHING.sub(lambda m: m[2] or "", text)
     if "//" in text or "/./" in text:
         text = _DOT_SEGMENT.sub("", text) if "://" not in text else text
-    return text
+    if "//" in text or "@" in text:
+        text = _METADATA_HOST.sub("metadata.internal", text)
+        text = _PRIVATE_HOST.sub("private.internal", _OWN_HOST.sub("localhost", text))
+    if "\n" in text:
+        text = _LINE_COMMENT.sub(" ", text)
+    return text.replace("+", " ") if "+" in text else text
 
 
 def _without_comments(text: str, opening: str, closing: str) -> str:

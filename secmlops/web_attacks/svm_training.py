@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from secmlops.web_attacks import background
+from secmlops.web_attacks import background, known_attacks
 from secmlops.web_attacks.calibration import Floats, Platt, bounded_quantile, choose_margin, fit_platt
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.decoding import parts, readings
@@ -33,6 +33,8 @@ from secmlops.web_attacks.taxonomy import ATTACK, ATTACK_CLASSES, NORMAL
 FEWEST_REQUESTS: Final = 20
 CLASS_BITS: Final = 14
 PER_SHAPE: Final = 6
+HABIT_SHARE: Final = 0.05
+"""A text in more than this share of all attacks is a habit of the attacker's client."""
 _HARD_MARGIN: Final = -0.6
 _OTHER_PART_WEIGHT: Final = 0.3
 _LONGEST_TRAINING_TEXT: Final = 4096
@@ -145,15 +147,13 @@ class Corpus:
         texts: every text.
         bags: the requests.
         normals: ids of generated benign texts.
-        attacks: ids of generated attacks.
-        attack_classes: the classes of the generated attacks.
+        generated: generated attacks, one text in all its readings a bag.
     """
 
     texts: Texts
     bags: list[Bag]
     normals: npt.NDArray[np.int64]
-    attacks: npt.NDArray[np.int64]
-    attack_classes: list[str]
+    generated: list[Bag]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +162,13 @@ class Fitted:
 
     Attributes:
         model: the model.
-        witnesses: for each attack bag given, the id of its witness.
+        witnesses: for each attack, given or generated, the id of its witness.
+        classes: the class of each of these attacks.
     """
 
     model: LinearModel
     witnesses: npt.NDArray[np.int64]
+    classes: list[str]
 
 
 _SHAPE_TABLE = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZbcdefghijklmnopqrstuvwxyz123456789", "a" * 51 + "0" * 9)
@@ -185,7 +187,7 @@ def fit(corpus: Corpus, bags: Sequence[Bag], config: SvmConfig, rounds: int, tel
     for number in range(rounds):
         tell((number + 1) / (rounds + 1))
         model = learner.next(model)
-    return Fitted(model, learner.witnesses)
+    return Fitted(model, learner.witnesses, [bag.attack_class for bag in learner.attack_bags])
 
 
 class _Learner:
@@ -197,15 +199,28 @@ class _Learner:
         normal_bags = [bag.texts for bag in bags if not bag.attack]
         self.seen_normal = np.unique(np.concatenate([*normal_bags, corpus.normals])) if normal_bags else corpus.normals
         self.base_normals = np.union1d(self._thinned(self.seen_normal), corpus.normals)
-        self.attack_bags = [bag for bag in bags if bag.attack]
+        own = [bag for bag in bags if bag.attack]
+        habits = self._habits(own)
         normal = np.zeros(len(self.texts.all), dtype=bool)
         normal[self.seen_normal] = True
+        normal[habits] = True
+        self.base_normals = np.union1d(self.base_normals, habits)
+        self.attack_bags = own + corpus.generated
         self.candidates = [
             bag.texts[~normal[bag.texts]] if (~normal[bag.texts]).any() else bag.texts for bag in self.attack_bags
         ]
-        self.generated = corpus.attacks
-        self.witnesses = np.array([ids[0] for ids in self.candidates], dtype=np.int64)
+        self.generated = len(corpus.generated)
+        self.witnesses = np.array([ids[-1] for ids in self.candidates], dtype=np.int64)
         self.hard: dict[int, None] = {}
+
+    def _habits(self, attacks: Sequence[Bag]) -> npt.NDArray[np.int64]:
+        """Texts of so many attacks that they tell the attacker's client, not the attack."""
+        if not attacks:
+            return np.zeros(0, dtype=np.int64)
+        ids, number = np.unique(np.concatenate([bag.texts for bag in attacks]), return_counts=True)
+        alone = {int(bag.texts[0]) for bag in attacks if len(bag.texts) == 1}
+        common = ids[number > max(HABIT_SHARE * len(attacks), FEWEST_REQUESTS)]
+        return common[[int(i) not in alone for i in common]]
 
     def _thinned(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         shapes: Counter[str] = Counter()
@@ -218,23 +233,21 @@ class _Learner:
         return np.array(kept[: self.config.max_texts], dtype=np.int64)
 
     def first(self) -> LinearModel:
-        """Generated attacks and bags of one candidate show what an attack is; without either, all candidates do."""
-        certain = [ids for ids in self.candidates if len(ids) == 1]
-        if len(self.generated) + len(certain) < FEWEST_REQUESTS:
-            certain = self.candidates
-        weights = np.concatenate([np.full(len(ids), 1 / len(ids)) for ids in certain] or [np.zeros(0)])
-        positives = np.concatenate([*certain, self.generated]).astype(np.int64)
-        weights = np.concatenate([weights, np.ones(len(self.generated))])
-        return self._solve(
-            [(self.base_normals, None, -1, 1.0), (positives, None, 1, weights)],
-        )
+        """Generated attacks, and requests of one candidate, show what an attack is; without either, all candidates do."""
+        own = self.candidates[: len(self.candidates) - self.generated]
+        certain = [ids for ids in own if len(ids) == 1] + [ids[-1:] for ids in self.candidates[len(own) :]]
+        if len(certain) < FEWEST_REQUESTS:
+            certain = own
+        positives = np.concatenate(certain)
+        weights = np.concatenate([np.full(len(ids), 1 / len(ids)) for ids in certain])
+        return self._solve([(self.base_normals, None, -1, 1.0), (positives, None, 1, weights)])
 
     def next(self, model: LinearModel) -> LinearModel:
         """Choose witnesses, hard texts and windows with the model, and fit anew."""
         flat = np.concatenate(self.candidates)
         margin, _ = self.texts.margins(model, flat)
         others = self._choose(flat, margin)
-        positives = np.unique(np.concatenate([self.witnesses, self.generated]))
+        positives = np.unique(self.witnesses)
         groups: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None, int, Any]] = [
             (positives, None, 1, 1.0),
             (others, None, -1, _OTHER_PART_WEIGHT),
@@ -283,7 +296,7 @@ class _Learner:
         ]
         signs = np.concatenate([np.full(len(ids), sign) for ids, _, sign, _ in groups])
         weights = np.concatenate([np.broadcast_to(weight, len(ids)) for ids, _, _, weight in groups])
-        solver = LinearSVC(C=self.config.c, tol=1e-3, max_iter=200, random_state=self.config.seed)
+        solver = LinearSVC(C=self.config.c, tol=1e-2, max_iter=100, random_state=self.config.seed)
         solver.fit(sp.vstack(rows, format="csr"), signs, sample_weight=weights)
         return LinearModel.from_floats(
             solver.coef_[0], float(solver.intercept_[0]), self.texts.shape, self.config.windows
@@ -334,15 +347,9 @@ def gather(train: Sequence[LabelledRequest], site_normals: Sequence[HttpRequest]
     bags = [_bag(texts, record.request, record.is_attack, record.attack_class, record.site) for record in train]
     bags += [_bag(texts, request, False, "", SITE_UNDER_PROTECTION) for request in site_normals]
     normals = [form for text in background.normal_texts(config.background, config.seed) for form in readings(text)]
-    generated = background.attack_texts(config.background // 2, config.seed)
-    attacks = [(form, kind) for text, kind in generated for form in readings(text)]
-    return Corpus(
-        texts,
-        bags,
-        np.unique(texts.add(normals)),
-        texts.add(form for form, _ in attacks),
-        [kind for _, kind in attacks],
-    )
+    generated = known_attacks.attack_texts(config.background // 2, config.seed)
+    attacks = [Bag(texts.add(readings(text)), True, kind, "") for text, kind in generated]
+    return Corpus(texts, bags, np.unique(texts.add(normals)), attacks)
 
 
 def _bag(texts: Texts, request: HttpRequest, attack: bool, attack_class: str, site: str) -> Bag:
@@ -430,9 +437,8 @@ def _class_head(
     from sklearn.svm import LinearSVC
 
     bits = min(CLASS_BITS, config.bits)
-    known = [bag.attack_class for bag in corpus.bags if bag.attack]
-    labelled = [(number, kind) for number, kind in zip(fitted.witnesses, known, strict=True) if kind in ATTACK_CLASSES]
-    labelled += list(zip(corpus.attacks, corpus.attack_classes, strict=True))
+    found = zip(fitted.witnesses, fitted.classes, strict=True)
+    labelled = [(number, kind) for number, kind in found if kind in ATTACK_CLASSES]
     classes = tuple(kind for kind in ATTACK_CLASSES if any(kind == own for _, own in labelled))
     if len(classes) < 2:
         return classes, np.zeros((len(classes), 1 << bits), np.float32), np.zeros(len(classes), np.float32)
