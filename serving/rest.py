@@ -57,16 +57,19 @@ class Door:
             await self._infer(scope, receive, send)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = _Body(receive)
         try:
-            body, headers = await self._answer(scope, receive)
+            answer, headers = await self._answer(scope, body)
         except Exception as error:
             refusal = as_refusal(error)
             self._count(refusal)
-            await _refuse(refusal, scope, receive, send)
-            return
-        await _send(send, 200, body, headers)
+            await _refuse(refusal, scope, body, send)
+        else:
+            await _send(send, 200, answer, headers)
+        finally:
+            self._buffered_bytes -= body.buffered
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[bytes, dict[str, str]]:
+    async def _answer(self, scope: Scope, body: "_Body") -> tuple[bytes, dict[str, str]]:
         route = _PREDICT.fullmatch(scope["path"])
         if _BLOCKED.fullmatch(scope["path"]):
             raise blocked()
@@ -78,59 +81,66 @@ class Door:
         if not await self._dataplane.model_ready(name, disable_predictor_health_check=True):
             raise ModelNotReady(name)
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-        chunks = _Chunks()
-        try:
-            body = await self._read(headers, receive, chunks)
-            payload = read_v1(body, self._limits) if route["v1"] else read_v2(body, headers, name, self._limits)
-            response, _ = await self._dataplane.infer(name, payload, headers)
-        finally:
-            self._buffered_bytes -= chunks.size
+        data = await self._read(headers, body)
+        payload = read_v1(data, self._limits) if route["v1"] else read_v2(data, headers, name, self._limits)
+        response, _ = await self._dataplane.infer(name, payload, headers)
         return write(response)
 
-    async def _read(self, headers: dict[str, str], receive: Receive, chunks: "_Chunks") -> bytes:
+    async def _read(self, headers: dict[str, str], body: "_Body") -> bytes:
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
             raise Refusal(Reason.UNSUPPORTED_ENCODING, "compressed bodies are not taken: send it as it is")
         self._check_size(int(headers.get("content-length", "0")))
+        parts = []
         try:
             async with asyncio.timeout(self._limits.body_timeout_s):
-                while await chunks.take(receive, self._reserve):
-                    pass
+                while not body.complete:
+                    parts.append(await body.take())
+                    self._check_size(body.size)
+                    self._buffer(body, len(parts[-1]))
         except TimeoutError:
             raise Refusal(Reason.SLOW_BODY, "the body took too long to arrive") from None
-        return chunks.join()
-
-    def _reserve(self, size: int, total: int) -> None:
-        self._buffered_bytes += size
-        self._check_size(total)
-        if self._buffered_bytes > self._limits.max_buffered_bytes:
-            raise Refusal(Reason.OVERLOADED, "the server is busy: try again shortly")
+        if body.broken:
+            raise Refusal(Reason.SLOW_BODY, "the connection closed before the body was complete")
+        return b"".join(parts)
 
     def _check_size(self, size: int) -> None:
         if size > self._limits.max_body_bytes:
             raise Refusal(Reason.TOO_LARGE, f"the body is larger than {self._limits.max_body_bytes} bytes")
 
+    def _buffer(self, body: "_Body", size: int) -> None:
+        if self._buffered_bytes + size > self._limits.max_buffered_bytes:
+            raise Refusal(Reason.OVERLOADED, "the server is busy: try again shortly")
+        self._buffered_bytes += size
+        body.buffered += size
 
-class _Chunks:
-    """The parts of one body, counted as they come."""
 
-    def __init__(self) -> None:
+class _Body:
+    """A body as it arrives: what has come, what of it is held, whether it is complete or its client has gone."""
+
+    def __init__(self, receive: Receive):
+        self._receive = receive
         self.size = 0
-        self._parts: list[bytes] = []
+        self.buffered = 0
+        self.complete = False
+        self.broken = False
 
-    async def take(self, receive: Receive, reserve: Callable[[int, int], None]) -> bool:
-        """Take the next part; returns whether more are to come."""
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Refusal(Reason.SLOW_BODY, "the connection closed before the body was complete")
+    async def take(self) -> bytes:
+        """Wait for the next part."""
+        message = await self._receive()
+        self.broken = message["type"] == "http.disconnect"
+        self.complete = self.broken or not message.get("more_body", False)
         part = message.get("body", b"")
         self.size += len(part)
-        reserve(len(part), self.size)
-        self._parts.append(part)
-        return message.get("more_body", False)
+        return part
 
-    def join(self) -> bytes:
-        return b"".join(self._parts)
+    async def discard(self) -> None:
+        """Let a client that is still sending read its refusal: closing at once would reset its connection."""
+        left = _LINGER_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                while left > 0 and not self.complete:
+                    left -= len(await self.take())
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -187,31 +197,18 @@ async def refuse_read(_: Any, error: Exception) -> Response:
     return Response(orjson.dumps(refusal.document()), refusal.status.http, media_type="application/json")
 
 
-async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    body = orjson.dumps(refusal.document())
+async def _refuse(refusal: Refusal, scope: Scope, body: _Body, send: Send) -> None:
+    document = orjson.dumps(refusal.document())
     headers = {"content-type": "application/json"}
     if refusal.reason is Reason.OVERLOADED:
         headers["retry-after"] = "1"
-    if refusal.reason not in (Reason.TOO_LARGE, Reason.SLOW_BODY):
-        await _send(send, refusal.status.http, body, headers)
+    if body.complete:
+        await _send(send, refusal.status.http, document, headers)
         return
-    await _send(send, refusal.status.http, body, headers | {"connection": "close"}, more=True)
-    await _discard(scope, receive)
+    await _send(send, refusal.status.http, document, headers | {"connection": "close"}, more=True)
+    if not any(name == b"expect" for name, _ in scope["headers"]):
+        await body.discard()
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _discard(scope: Scope, receive: Receive) -> None:
-    """Let a client that is still sending read the refusal: closing now would reset its connection."""
-    if any(name == b"expect" for name, _ in scope["headers"]):
-        return
-    left = _LINGER_BYTES
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_LINGER_S):
-            while left > 0:
-                message = await receive()
-                if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                    return
-                left -= len(message.get("body", b""))
 
 
 async def _send(send: Send, status: int, body: bytes, headers: dict[str, str], *, more: bool = False) -> None:

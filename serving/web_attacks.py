@@ -6,22 +6,18 @@ latin-1 text; or `raw_base64`). In a V2 BYTES tensor each element is one or the 
     python -m serving.web_attacks --model_dir BUNDLE --trusted_key PUB --model_name web-attacks
 """
 
-import base64
-import binascii
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import prometheus_client
 
 from secmlops.bundle import Bundle
-from secmlops.web_attacks.http1 import parse_request
-from secmlops.web_attacks.jsonl import from_json
 from secmlops.web_attacks.models import load_classifier
 from secmlops.web_attacks.request import HttpRequest, InvalidRequest
 from serving.base import VerifiedModel
-from serving.limits import Limits
-from serving.protocol import Tensor, parse_json
+from serving.http_instances import read_instance
+from serving.protocol import Tensor
 from serving.recent import Answer
 from serving.refusals import Reason, Refusal
 from serving.server import argument_parser, serve
@@ -56,7 +52,7 @@ class WebAttacks(VerifiedModel):
     def read(self, instance: Any) -> HttpRequest:
         """Read an HTTP request in any of the accepted forms."""
         try:
-            return _read(instance, self.limits)
+            return read_instance(instance, self.limits)
         except InvalidRequest as error:
             raise Refusal(Reason.UNREADABLE_REQUEST, str(error)) from None
 
@@ -73,33 +69,6 @@ class WebAttacks(VerifiedModel):
             VERDICTS.labels(verdict, attack_class).inc(count)
         for answer in answers:
             SCORE.observe(answer[0])
-
-
-def _read(instance: Any, limits: Limits) -> HttpRequest:
-    if isinstance(instance, bytes):
-        if not instance.lstrip().startswith(b"{"):
-            return parse_request(instance)
-        instance = parse_json(instance, limits)
-    if isinstance(instance, dict) and "raw_base64" in instance:
-        return parse_request(_unbase64(instance["raw_base64"]))
-    if isinstance(instance, dict) and not instance.get("raw") and any("\0" in text for text in _texts(instance)):
-        raise InvalidRequest("nul_byte", "a text field holds a NUL character: send bytes as base64 or raw")
-    return from_json(instance)
-
-
-def _unbase64(text: Any) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        raise InvalidRequest("bad_field", "`raw_base64` is not valid base64") from None
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (list, dict)):
-        for item in value.items() if isinstance(value, dict) else value:
-            yield from _texts(list(item) if isinstance(item, tuple) else item)
 
 
 def _plain(text: str) -> str:

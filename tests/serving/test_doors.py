@@ -224,6 +224,14 @@ async def test_a_client_that_sends_50_mb_all_the_same_reads_the_refusal():
         assert await is_alive(server)
 
 
+@pytest.mark.parametrize("path", ["/v2/repository/models/lengths/unload", "/nowhere", V2])
+async def test_a_refusal_reaches_a_client_that_is_still_sending(path):
+    async with running(ready=False) as server:
+        answer = await post(server.port, path, b"x" * 3_000_000)
+        assert answer.status in (403, 404, 503)
+        assert len(server.refused) == 1
+
+
 async def test_a_client_that_asks_first_is_not_told_to_continue():
     async with running() as server:
         request = head(V1, content_length=50_000_000, expect="100-continue")
