@@ -61,7 +61,10 @@ _HEADERS: Final[Mapping[str, Sequence[str]]] = {
     "cmd_injection": ("User-Agent", "X-Forwarded-For", "Referer", "X-Api-Version"),
     "ssrf": ("Referer", "X-Forwarded-Host", "X-Original-URL", "Destination"),
     "ssti": ("User-Agent", "Referer", "X-Forwarded-For"),
-    "log4shell": ("User-Agent", "Referer", "X-Forwarded-For", "X-Api-Version", "Accept-Language", "Authorization", "Origin", "If-Modified-Since", "X-Client-Ip", "Forwarded", "Contact", "CF-Connecting-IP"),
+    "log4shell": (
+        "User-Agent", "Referer", "X-Forwarded-For", "X-Api-Version", "Accept-Language", "Authorization", "Origin",
+        "If-Modified-Since", "X-Client-Ip", "Forwarded", "Contact", "CF-Connecting-IP",
+    ),
     "shellshock": ("User-Agent", "Referer", "Accept", "X-Forwarded-For", "Test"),
     "other": ("User-Agent", "Referer"),
 }  # fmt: skip
@@ -430,9 +433,8 @@ def _as_method(attacker: Visitor, attack_class: str, pause_s: float) -> LabReque
     draft.method = rng.choice(_BROAD_METHODS)
     draft.headers.append(("User-Agent", scanner.agent(rng)))
     if draft.method in ("PUT", "MOVE"):
-        draft.segments = [
-            f"{rng.choice(['test', 'nikto', 'put', 'poc'])}-{rng.getrandbits(24):06x}.{rng.choice(['txt', 'jsp', 'php', 'asp'])}"
-        ]
+        ending = rng.choice(["txt", "jsp", "php", "asp"])
+        draft.segments = [f"{rng.choice(['test', 'nikto', 'put', 'poc'])}-{rng.getrandbits(24):06x}.{ending}"]
         draft.raw_body = payload("cmd_injection", rng).encode()
     return _request(attacker, draft, attack_class, "method", f"{draft.method} /{'/'.join(draft.segments)}", (), pause_s)
 
@@ -447,7 +449,8 @@ def _malformed(attacker: Visitor, attack_class: str, pause_s: float) -> LabReque
     raw = one_line.encode("utf-8", "replace").decode("latin-1")
     draft.query[index] = (name, Encoded(raw))
     address = target(draft, plus_spaces=True)
-    headers = f"Host: {site.authority}\r\nUser-Agent: {attacker.program.user_agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    agent = attacker.program.user_agent
+    headers = f"Host: {site.authority}\r\nUser-Agent: {agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     text, complete = _malformed_text(rng, draft.method, address, headers, site.authority)
     return LabRequest(
         wire=text.encode("latin-1", "replace"),

@@ -7,8 +7,12 @@ from typing import Final, Literal
 
 Purpose = Literal["page", "api", "asset", "beacon"]
 
+_WEBKIT: Final = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 _ACCEPT_PAGE: Final = {
-    "chromium": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7",
+    "chromium": (
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
+        "application/signed-exchange;v=b3;q=0.7"
+    ),
     "firefox": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "safari": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
 }
@@ -132,8 +136,8 @@ def _chrome(rng: Random) -> Browser:
         ("sec-ch-ua-mobile", "?1" if mobile else "?0"),
         ("sec-ch-ua-platform", platform),
     )
-    agent = f"Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0{' Mobile' if mobile else ''} Safari/537.36{suffix}"
-    return Browser("chromium", agent, hints)
+    engine = f"AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0{' Mobile' if mobile else ''}"
+    return Browser("chromium", f"Mozilla/5.0 ({system}) {engine} Safari/537.36{suffix}", hints)
 
 
 def _firefox(rng: Random) -> Browser:
@@ -154,14 +158,9 @@ def _safari(rng: Random) -> Browser:
     version = f"{rng.randint(15, 18)}.{rng.randint(0, 6)}"
     if rng.random() < 0.6:
         system = f"iPhone; CPU iPhone OS {version.replace('.', '_')} like Mac OS X"
-        return Browser(
-            "safari",
-            f"Mozilla/5.0 ({system}) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/{version} Mobile/15E148 Safari/604.1",
-        )
-    return Browser(
-        "safari",
-        f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/{version} Safari/605.1.15",
-    )
+        return Browser("safari", f"Mozilla/5.0 ({system}) {_WEBKIT} Version/{version} Mobile/15E148 Safari/604.1")
+    system = "Macintosh; Intel Mac OS X 10_15_7"
+    return Browser("safari", f"Mozilla/5.0 ({system}) {_WEBKIT} Version/{version} Safari/605.1.15")
 
 
 def _app(rng: Random) -> Browser:
@@ -169,7 +168,7 @@ def _app(rng: Random) -> Browser:
         [
             f"okhttp/4.{rng.randint(9, 12)}.{rng.randint(0, 3)}",
             f"ShopApp/{rng.randint(2, 7)}.{rng.randint(0, 30)} (iPhone; iOS 17.{rng.randint(0, 6)}; Scale/3.00)",
-            f"Dalvik/2.1.0 (Linux; U; Android 13; SM-A{rng.randint(100, 990)}B Build/TP1A.{rng.randint(200000, 230000)}.014)",
+            f"Dalvik/2.1.0 (Linux; U; Android 13; SM-A{rng.randint(100, 990)}B Build/TP1A.{rng.randrange(10**6)}.014)",
         ]
     )
     return Browser("app", agent)

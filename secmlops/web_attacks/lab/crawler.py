@@ -31,7 +31,16 @@ _IMAGE_HEADS: Final = {
     "pdf": b"%PDF-1.7\n",
     "webp": b"RIFF\x24\x00\x00\x00WEBP",
 }
-_UPLOAD_TYPES: Final = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "pdf": "application/pdf", "txt": "text/plain", "csv": "text/csv", "svg": "image/svg+xml", "webp": "image/webp"}  # fmt: skip
+_UPLOAD_TYPES: Final = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "csv": "text/csv",
+    "svg": "image/svg+xml",
+    "webp": "image/webp",
+}
 _PURPOSES: Final[dict[str, Purpose]] = {
     "page": "page",
     "api": "api",
@@ -63,7 +72,8 @@ class Visitor:
     def draft(self, route: Route, *, suspicious: bool = False) -> tuple[Draft, bool]:
         """Fill in a route as a visitor would; returns the draft and whether a suspicious text went into it."""
         used = False
-        query, fields = [], []
+        query: list[tuple[str, Any]] = []
+        fields: list[tuple[str, Any]] = []
         for place, made in ((route.query, query), (route.fields, fields)):
             for field in place:
                 if (

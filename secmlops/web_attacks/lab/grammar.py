@@ -2,7 +2,8 @@
 
 An alternative is plain text with slots in guillemets: `«name»` is another rule of the grammar, and a few
 built-in slots make numbers and random text: `«int:1-99»`, `«hex:8»`, `«digits:4»`, `«lower:6»`, `«upper:6»`,
-`«alnum:10»`; `«nl»`, `«cr»`, `«tab»`, `«space»`, `«nul»` and `«empty»` stand for characters that text cannot show. A rule may also be a function of the generator. The same generator state gives the same text.
+`«alnum:10»`; `«nl»`, `«cr»`, `«tab»`, `«space»`, `«nul»` and `«empty»` stand for what a line of a table cannot
+show. A rule may also be a function of the generator. The same generator state gives the same text.
 """
 
 import re
@@ -17,6 +18,7 @@ from secmlops.errors import SecmlopsError
 Rule: TypeAlias = Sequence[str] | Callable[[Random], str]
 _Piece: TypeAlias = str | Callable[[Random], str]
 
+_CONTINUED = re.compile(r"«»\n[ ]*")
 _SLOT = re.compile("«([^«»]+)»")
 _ALPHABETS = {
     "hex": "0123456789abcdef",
@@ -50,12 +52,13 @@ def rules(text: str) -> dict[str, list[str]]:
     """Read rules from text.
 
     A line without indentation names a rule; the indented lines below it are its alternatives, one a line. When
-    the name ends with a colon, the indented lines hold words instead, separated by white space.
+    the name ends with a colon, the indented lines hold words instead, separated by white space. An alternative
+    that ends with an empty slot goes on in the next line.
     """
     made: dict[str, list[str]] = {}
     alternatives: list[str] = []
     words = False
-    for line in text.strip("\n").splitlines():
+    for line in _CONTINUED.sub("", text.strip("\n")).splitlines():
         if line and not line[0].isspace():
             words = line.endswith(":")
             alternatives = made.setdefault(line.rstrip(":"), [])

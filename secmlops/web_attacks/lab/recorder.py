@@ -228,7 +228,7 @@ class _Recording:
         self._total = total
         self._on_progress = on_progress
         self._ports: list[int] = []
-        self._taps: dict[int, "_Tap"] = {}
+        self._taps: dict[int, _Tap] = {}
         self._waiting: list[tuple[float, int, int, bytes]] = []
         self._counts: Counter[str] = Counter()
         self._per_class: Counter[str] = Counter()
@@ -428,7 +428,7 @@ class _Taps:
                 time=round(sent_at, 6),
             )
         )
-        reply, raw = await tap.exchange(request, sent_at, self._rng)
+        reply = await tap.exchange(request, sent_at)
         self.session.statuses.append(reply.status)
         return reply
 
@@ -492,7 +492,7 @@ class _Tap(asyncio.Protocol):
             raise
         self.now = self.wire.open(now - self.wire.round_trip_s)
 
-    async def exchange(self, request: LabRequest, at: float, rng: Random) -> tuple[LabReply, bytes]:
+    async def exchange(self, request: LabRequest, at: float) -> LabReply:
         """Send a request and wait for its reply; status 0 when the server closed without one."""
         assert self._transport is not None
         self.requests += 1
@@ -512,7 +512,7 @@ class _Tap(asyncio.Protocol):
         if raw:
             served = self.now + self.wire.round_trip_s + 0.002 + 0.2 * hash_share(request.wire) ** 3
             self.now = self.wire.send(served, raw, from_client=False)
-        return _parse_reply(raw), raw
+        return _parse_reply(raw)
 
     def close(self, *, by_client: bool, at: float | None = None) -> None:
         """Close for real, and record the end at `at` (or soon after the last byte)."""
@@ -533,7 +533,7 @@ class _Tap(asyncio.Protocol):
         self._buffer += data
         if not self._needed:
             self._needed = self._reply_size()
-        if self._needed and len(self._buffer) >= self._needed or len(self._buffer) > _MAX_REPLY_BYTES:
+        if 0 < self._needed <= len(self._buffer) or len(self._buffer) > _MAX_REPLY_BYTES:
             self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:

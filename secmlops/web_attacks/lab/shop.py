@@ -138,7 +138,8 @@ class Shop:
 
     def _error(self, status: int) -> tuple[int, Headers, bytes]:
         name = _ERROR_PAGES[status]
-        page = f"<html><head><title>{status} {name}</title></head><body><h1>{name}</h1><hr>{html.escape(self.site.server)}</body></html>"
+        head = f"<html><head><title>{status} {name}</title></head>"
+        page = f"{head}<body><h1>{name}</h1><hr>{html.escape(self.site.server)}</body></html>"
         return status, [(b"content-type", b"text/html")], page.encode()
 
     def _broken_database(self, headers: Headers) -> tuple[int, Headers, bytes]:
@@ -191,9 +192,10 @@ class Shop:
             token = hashlib.sha256(self._secret + session.encode()).hexdigest()[:24]
             form = f'<form method="post"><input type="hidden" name="{self.site.csrf_field}" value="{token}"></form>'
         cart = self._sessions.get(session, 0)
+        title = html.escape(self.site.title)
         return (
-            f'<!DOCTYPE html><html lang="{self.site.language}"><head><title>{html.escape(self.site.title)}</title></head>'
-            f"<body><h1>{html.escape(self.site.title)}</h1><p>{html.escape(path[:200])} {html.escape(query)}</p>"
+            f'<!DOCTYPE html><html lang="{self.site.language}"><head><title>{title}</title></head>'
+            f"<body><h1>{title}</h1><p>{html.escape(path[:200])} {html.escape(query)}</p>"
             f"<ul>{rows}</ul>{form}<p>{self._blurbs[start % _SHELF_SIZE]}</p><footer>{cart}</footer></body></html>"
         ).encode()
 
@@ -209,7 +211,8 @@ def hash_share(data: bytes) -> float:
 
 async def _read(receive: Receive) -> bytes | None:
     """The whole body, or None when it is larger than `MAX_BODY_BYTES`."""
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

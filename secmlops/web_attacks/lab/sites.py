@@ -152,8 +152,10 @@ _BOOKSHOP: Final = Site(
     title="Papertrail Books",
     words=site_grammar(
         "en",
-        "novel|atlas|biography|thriller|cookbook|poetry|dictionary|comic|memoir|field guide|textbook|SQL primer|sea story|essays|Python handbook|ghost story|almanac|paperback",
-        "illustrated|second-hand|signed|pocket|annotated|rare|children's|Victorian|bilingual|award-winning|hardback|abridged|forgotten",
+        "novel|atlas|biography|thriller|cookbook|poetry|dictionary|comic|memoir|field guide|textbook|SQL primer|"
+        "sea story|essays|Python handbook|ghost story|almanac|paperback",
+        "illustrated|second-hand|signed|pocket|annotated|rare|children's|Victorian|bilingual|award-winning|hardback|"
+        "abridged|forgotten",
         "Crime & Mystery|History|Science|Travel|Computing|Poetry|Children|Art|Languages|Cookery",
         {
             "product": [
@@ -188,7 +190,8 @@ _BOOKSHOP: Final = Site(
         _get("/api/v2/suggest", "term=text limit=choice:5|8|10", 1.6, "api"),
         _get(
             "/api/v2/books",
-            "author?=name filter[price][min]?=price filter[price][max]?=price fields=choice:title,price|id,title,author",
+            "author?=name filter[price][min]?=price filter[price][max]?=price "
+            "fields=choice:title,price|id,title,author",
             1.0,
             "api",
         ),
@@ -237,8 +240,10 @@ _HARDWARE: Final = Site(
     title="Bolt & Bit",
     words=site_grammar(
         "en",
-        "drill|hinge|router|hammer|switch|cable|drop-in table saw|union nut|pipe cutter|shell anvil|spirit level|socket set|screw|relay board|SSD|torque wrench|bracket|power supply|patch panel|rubber grommet",
-        'cordless|galvanised|12 mm|3/4"|heavy-duty|refurbished|18V|Cat 6a|waterproof|left-hand|M8x40|0.5" drive|stainless|8-port',
+        "drill|hinge|router|hammer|switch|cable|drop-in table saw|union nut|pipe cutter|shell anvil|spirit level|"
+        "socket set|screw|relay board|SSD|torque wrench|bracket|power supply|patch panel|rubber grommet",
+        'cordless|galvanised|12 mm|3/4"|heavy-duty|refurbished|18V|Cat 6a|waterproof|left-hand|M8x40|0.5" drive|'
+        "stainless|8-port",
         "Power Tools|Fasteners|Networking|Plumbing|Electrical|Garden|Storage|Safety",
         {
             "search": [
@@ -309,7 +314,8 @@ _TICKETS: Final = Site(
     title="Karten-Kontor",
     words=site_grammar(
         "de",
-        "Konzert|Oper|Lesung|Musical|Kabarett|Fußballspiel|Ballett|Zirkus|Festival|Führung|Chorabend|Puppentheater|Jazznacht|Weihnachtsoratorium",
+        "Konzert|Oper|Lesung|Musical|Kabarett|Fußballspiel|Ballett|Zirkus|Festival|Führung|Chorabend|Puppentheater|"
+        "Jazznacht|Weihnachtsoratorium",
         "großes|klassisches|ausverkauftes|abendliches|fränkisches|letztes|jährliches|Wiener|kostenloses|winterliches",
         "Konzerte|Theater|Sport|Familie|Comedy|Ausstellungen|Messen",
         {
@@ -346,7 +352,8 @@ _TICKETS: Final = Site(
         _send(
             "/konto/neu.do",
             "form",
-            "anrede=choice:Frau|Herr|divers vorname=first nachname=last strasse=street plz=zip ort=city email=email kennwort=password",
+            "anrede=choice:Frau|Herr|divers vorname=first nachname=last strasse=street plz=zip ort=city email=email "
+            "kennwort=password",
             weight=0.4,
         ),
         _send("/bewertung.do", "form", "id=id sterne=stars ueberschrift=title text=comment", weight=1.0),
@@ -375,7 +382,8 @@ _RECIPES: Final = Site(
     title="Mesa Abierta",
     words=site_grammar(
         "es",
-        "tortilla|gazpacho|paella|croquetas|arroz|garbanzos|pimientos|lentejas|bizcocho|empanada|tarta|sopa|ñoquis|mole|merluza|albóndigas|aceite|ajo",
+        "tortilla|gazpacho|paella|croquetas|arroz|garbanzos|pimientos|lentejas|bizcocho|empanada|tarta|sopa|ñoquis|"
+        "mole|merluza|albóndigas|aceite|ajo",
         "casera|rápida|picante|vegana|sin gluten|de la abuela|tradicional|al horno|fría|para niños|ligera",
         "Entrantes|Postres|Pescado|Carne|Verduras|Pan y masas|Bebidas|Niños",
         {"product": ["«noun» «adj»", "«noun» con «noun»", "«noun» de «city»", "«noun» en «int:10-90» minutos"]},
@@ -447,7 +455,8 @@ _HELPDESK: Final = Site(
     title="Northlight Support Desk",
     words=site_grammar(
         "en",
-        "printer|mailbox|VPN|laptop|licence|firewall rule|database|backup job|shell script|template|invoice run|password reset|badge reader|web server|SQL Server|script tag|file share|terminal",
+        "printer|mailbox|VPN|laptop|licence|firewall rule|database|backup job|shell script|template|invoice run|"
+        "password reset|badge reader|web server|SQL Server|script tag|file share|terminal",
         "broken|slow|locked|new|offline|shared|expired|misconfigured|missing|duplicate|stuck",
         "Hardware|Accounts|Network|Software|Facilities|Finance systems",
         {
@@ -482,7 +491,8 @@ _HELPDESK: Final = Site(
         _get("/app/tickets/{id}", "tab?=choice:history|files", 1.2),
         _get(
             "/api/v1/tickets",
-            "q?=text status=choice:open|closed|waiting sort=choice:-updated|priority page[number]=page page[size]=choice:25|50",
+            "q?=text status=choice:open|closed|waiting sort=choice:-updated|priority page[number]=page "
+            "page[size]=choice:25|50",
             2.2,
             "api",
         ),
@@ -492,7 +502,8 @@ _HELPDESK: Final = Site(
         _send(
             "/api/v1/tickets",
             "json",
-            "ticket.subject=title ticket.description=question ticket.priority=choice:low|normal|high ticket.tags.0=category reporter.email=email",
+            "ticket.subject=title ticket.description=question ticket.priority=choice:low|normal|high "
+            "ticket.tags.0=category reporter.email=email",
             answer="api",
             weight=1.2,
         ),
@@ -534,7 +545,8 @@ _HELPDESK: Final = Site(
         _send(
             "/csp-report",
             "json",
-            "csp-report.document-uri=url csp-report.violated-directive=const:script-src csp-report.blocked-uri=url csp-report.line-number=id",
+            "csp-report.document-uri=url csp-report.violated-directive=const:script-src csp-report.blocked-uri=url "
+            "csp-report.line-number=id",
             answer="beacon",
             weight=0.3,
         ),
@@ -558,7 +570,8 @@ _GARDEN: Final = Site(
     title="Jardin des Lilas",
     words=site_grammar(
         "fr",
-        "tulipe|rosier|tomate|lavande|pivoine|haie|terreau|sécateur|arrosoir|œillet|dahlia|cerisier|pelle|gazon|fougère|bêche",
+        "tulipe|rosier|tomate|lavande|pivoine|haie|terreau|sécateur|arrosoir|œillet|dahlia|cerisier|pelle|gazon|"
+        "fougère|bêche",
         "ancienne|grimpant|rustique|bio|d'automne|géant|parfumée|naine|double|à repiquer|d'ornement",
         "Bulbes|Rosiers|Potager|Arbustes|Outils|Engrais|Graines",
         {"product": ["«noun» «adj»", "«noun» «last»", "lot de «int:3-30» «noun»s", "«noun» n° «int:1-99»"]},
@@ -590,7 +603,8 @@ _GARDEN: Final = Site(
         _send(
             "/Compte/Creer.aspx",
             "form",
-            "__VIEWSTATE=viewstate ctl00$Prenom=first ctl00$Nom=last ctl00$Rue=street ctl00$Ville=city ctl00$Email=email",
+            "__VIEWSTATE=viewstate ctl00$Prenom=first ctl00$Nom=last ctl00$Rue=street ctl00$Ville=city "
+            "ctl00$Email=email",
             weight=0.4,
         ),
         _send("/Produit/Avis.aspx", "form", "ref=sku note=stars titre=title avis=comment", weight=1.1),

@@ -56,7 +56,7 @@ def made_up_word(rng: Random) -> str:
     return "".join(rng.choice(_ONSETS) + rng.choice(_NUCLEI) for _ in range(syllables)) + rng.choice(_CODAS)
 
 
-NETWORK: Final[Mapping[str, Rule]] = {"label": made_up_word} | rules(
+_NETWORK: Final = rules(
     r"""
 tld:
     com com com net org io co info de es eu co.uk dev site app me
@@ -78,6 +78,7 @@ table:
     «label»s tbl_«label» «label»_«label»
 """
 )
+NETWORK: Final[Mapping[str, Rule]] = {"label": made_up_word, **_NETWORK}
 
 _EN: Final[Mapping[str, Rule]] = rules(
     r"""
@@ -425,6 +426,10 @@ def _jwt_head() -> str:
     return base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=").decode()
 
 
+def _letter(rng: Random) -> str:
+    return chr(65 + rng.randrange(26))
+
+
 def _hex(rng: Random, digits: int) -> str:
     return f"{rng.getrandbits(4 * digits):0{digits}x}"
 
@@ -466,7 +471,8 @@ def _date(rng: Random, words: Grammar) -> str:
 
 
 def _datetime(rng: Random, words: Grammar) -> str:
-    return f"{_date(rng, words)}T{rng.randrange(24):02d}:{rng.randrange(60):02d}:{rng.randrange(60):02d}.{rng.randrange(1000):03d}Z"
+    clock = f"{rng.randrange(24):02d}:{rng.randrange(60):02d}:{rng.randrange(60):02d}"
+    return f"{_date(rng, words)}T{clock}.{rng.randrange(1000):03d}Z"
 
 
 def _filename(rng: Random, words: Grammar) -> str:
@@ -474,7 +480,7 @@ def _filename(rng: Random, words: Grammar) -> str:
         [
             words.generate(rng, "noun"),
             f"IMG_{rng.randint(1000, 9999)}",
-            f"Screenshot {_date(rng, words)} at {rng.randrange(24):02d}.{rng.randrange(60):02d}.{rng.randrange(60):02d}",
+            f"Screenshot {_date(rng, words)} at {rng.randrange(24):02d}.{rng.randrange(60):02d}.01",
             f"{slug(words.generate(rng, 'product'))}_{rng.randint(1, 40)}",
             f"{words.generate(rng, 'first')} {words.generate(rng, 'last')} ({rng.randint(1, 9)})",
             f"scan{rng.randint(1, 9999):04d}",
@@ -545,7 +551,7 @@ def _odata(rng: Random, words: Grammar) -> str:
         [
             f"Age gt {rng.randint(1, 9)} and Status eq '{rng.choice(['In use', 'Stored', 'Lost'])}'",
             f"contains(Name,'{words.generate(rng, 'noun')}') or Owner eq '{words.generate(rng, 'last')}'",
-            f"startswith(Serial,'{chr(65 + rng.randrange(26))}{rng.randint(1, 99)}') and Price le {rng.randint(10, 900)}",
+            f"startswith(Serial,'{_letter(rng)}{rng.randint(1, 99)}') and Price le {rng.randint(10, 900)}",
         ]
     )
 
@@ -592,14 +598,14 @@ KINDS: Final[Mapping[str, Callable[[Random, Grammar], str]]] = {
     "city": lambda rng, words: words.generate(rng, "city"),
     "street": lambda rng, words: words.generate(rng, "street"),
     "zip": lambda rng, words: f"{rng.randint(10000, 99999)}",
-    "phone": lambda rng, words: f"+{rng.choice([44, 49, 34, 33, 1])} {rng.randint(100, 999)} {rng.randint(1000000, 9999999)}",
+    "phone": lambda rng, words: f"+{rng.choice([44, 49, 34, 33, 1])} {rng.randint(100, 999)} {rng.randrange(10**7)}",
     "email": _email,
     "password": _password,
     "product": lambda rng, words: words.generate(rng, "product"),
     "category": lambda rng, words: slug(words.generate(rng, "category")),
     "slug": lambda rng, words: slug(words.generate(rng, "product")),
     "id": lambda rng, words: str(rng.randint(1, 20000)),
-    "sku": lambda rng, words: f"{chr(65 + rng.randrange(26))}{chr(65 + rng.randrange(26))}-{rng.randint(1000, 99999)}",
+    "sku": lambda rng, words: f"{_letter(rng)}{_letter(rng)}-{rng.randint(1000, 99999)}",
     "page": lambda rng, words: str(min(rng.randint(1, 12), rng.randint(1, 12))),
     "qty": lambda rng, words: str(rng.choice([1, 1, 1, 2, 3, 4, 6, 10])),
     "stars": lambda rng, words: str(rng.choice([1, 3, 4, 4, 5, 5])),

@@ -210,7 +210,8 @@ def _multipart(fields: list[tuple[str, Any]], boundary: str) -> bytes:
     for name, value in fields:
         if isinstance(value, Upload):
             filename = value.filename.replace('"', "%22") if type(value.filename) is not Encoded else value.filename
-            head = f'Content-Disposition: form-data; name="{name}"; filename="{filename}"\r\nContent-Type: {value.content_type}'
+            place = f'Content-Disposition: form-data; name="{name}"; filename="{filename}"'
+            head = f"{place}\r\nContent-Type: {value.content_type}"
             content = value.content
         else:
             head = f'Content-Disposition: form-data; name="{name}"'

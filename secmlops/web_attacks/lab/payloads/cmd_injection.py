@@ -21,8 +21,8 @@ start
     «bare»
     «code»
 before:
-    «empty» «empty» «n» «word» «label» «ip» 127.0.0.1 localhost «label».«tld» «label».jpg «label»@«domain» -«lower:1» "«label»"
-    '«label»'
+    «empty» «empty» «n» «word» «label» «ip» 127.0.0.1 localhost «label».«tld» «label».jpg «label»@«domain»
+    -«lower:1» "«label»" '«label»'
 joined
     ;«o»«unix»«after»
     ;«o»«unix»«after»
@@ -66,7 +66,8 @@ joined
     ;exec«space»«unix»
     ;(«unix»)&
     ;nohup«space»«unix»«space»&
-    $(if«space»[«space»$(«plain_command»|cut«space»-c«int:1-9»)«space»=«space»«lower:1»«space»];then«space»sleep«space»«int:2-9»;fi)
+    $(if«space»[«space»$(«plain_command»|cut«space»-c«int:1-9»)«space»=«space»«lower:1»«space»];then«space»sleep«»
+    «space»«int:2-9»;fi)
 o
     «empty»
     «empty»

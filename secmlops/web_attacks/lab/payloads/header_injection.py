@@ -74,7 +74,8 @@ header
 Label:
     Test «label» Header Forwarded Role User
 cookie:
-    «lower:5»=«alnum:10» session=«hex:16» PHPSESSID=«hex:26» admin=true «label»=«label» role=«int:0-9» lang=«lower:2» crlf=«lower:6»
+    «lower:5»=«alnum:10» session=«hex:16» PHPSESSID=«hex:26» admin=true «label»=«label» role=«int:0-9»
+    lang=«lower:2» crlf=«lower:6»
 content
     <html><body>«word»</body></html>
     <script>alert(«int:1-999»)</script>

