@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from random import Random
 
-from secmlops.web_attacks.mutations.mutation import mutation, words
+from secmlops.web_attacks.mutations.mutation import mutation, random_case, words
 
 _SSRF = ("ssrf",)
 _URL = re.compile(r"(?P<scheme>https?|ftp)://(?P<user>[^/?#@\s]*@)?(?P<host>[\w.-]+)(?P<rest>[:/?#]|\Z)", re.IGNORECASE)
@@ -70,13 +70,9 @@ def ssrf_case(payload: str, rng: Random) -> str:
     if match is None:
         return payload
 
-    def flip(text: str) -> str:
-        return "".join(rng.choice((char.lower(), char.upper())) for char in text)
-
-    host = match["host"] if _ipv4(match["host"]) else flip(match["host"])
-    return (
-        f"{payload[: match.start()]}{flip(match['scheme'])}://{match['user'] or ''}{host}{payload[match.end('host') :]}"
-    )
+    host = match["host"] if _ipv4(match["host"]) else random_case(match["host"], rng)
+    scheme = random_case(match["scheme"], rng)
+    return f"{payload[: match.start()]}{scheme}://{match['user'] or ''}{host}{payload[match.end('host') :]}"
 
 
 @mutation(_SSRF, ("url", "inet_aton"))

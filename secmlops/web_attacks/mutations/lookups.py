@@ -3,7 +3,7 @@
 import re
 from random import Random
 
-from secmlops.web_attacks.mutations.mutation import mutation, some, words
+from secmlops.web_attacks.mutations.mutation import mutation, random_case, some, words
 
 _LOG4SHELL = ("log4shell",)
 _PREFIX = re.compile(r"(?<=\$\{)jndi:[a-z]{2,6}(?=:)", re.IGNORECASE)
@@ -34,7 +34,7 @@ def log4j_prefix_case(payload: str, rng: Random) -> str:
     """`jndi` in random case; Log4j 2 lower-cases the name of a lookup."""
     return re.sub(
         r"(?<=\$\{)jndi(?=:)",
-        lambda match: "".join(rng.choice((char.lower(), char.upper())) for char in match.group()),
+        lambda match: random_case(match.group(), rng),
         payload,
         flags=re.IGNORECASE,
     )
@@ -101,8 +101,7 @@ def header_case(payload: str, rng: Random) -> str:
     """Injected header names in random case (RFC 9110, 5.1: they are case-insensitive)."""
 
     def flip(match: re.Match[str]) -> str:
-        name = "".join(rng.choice((char.lower(), char.upper())) for char in match["name"])
-        return f"{match['end']}{name}:{match['blank']}"
+        return f"{match['end']}{random_case(match['name'], rng)}:{match['blank']}"
 
     return _HEADER_LINE.sub(flip, payload)
 

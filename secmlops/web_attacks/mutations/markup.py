@@ -7,7 +7,7 @@ parser strips) and ECMA-262 (escapes in identifiers and strings, comments, compu
 import re
 from random import Random
 
-from secmlops.web_attacks.mutations.mutation import mutation, some, words
+from secmlops.web_attacks.mutations.mutation import mutation, random_case, some, words
 
 _XSS = ("xss",)
 _HTML = ("html",)
@@ -22,6 +22,8 @@ _ATTRIBUTE = re.compile(
 )
 _CALL = re.compile(r"(?<![\w.$\\])(?P<name>alert|prompt|confirm|eval|fetch)(?=\s*\()")
 
+_BEFORE_EXPRESSIONS = ("", *";:=>\"'(,{}-+&|!?")  # after anything else a parenthesis would call what stands before it
+
 
 def _tags(payload: str) -> list[re.Match[str]]:
     return list(_TAG.finditer(payload))
@@ -32,19 +34,15 @@ def _rewrite_tags(payload: str, rng: Random, rewrite) -> str:
     return _TAG.sub(lambda match: rewrite(match) if match.start() in chosen else match.group(), payload)
 
 
-def _flip(text: str, rng: Random) -> str:
-    return "".join(rng.choice((char.lower(), char.upper())) for char in text)
-
-
 @mutation(_XSS, _HTML)
 def html_name_case(payload: str, rng: Random) -> str:
     """Tag and attribute names in random case; HTML tokenizers lower-case both."""
 
     def rewrite(match: re.Match[str]) -> str:
         attributes = _ATTRIBUTE.sub(
-            lambda one: one["gap"] + _flip(one["name"], rng) + one["equals"] + one["value"], match["attributes"]
+            lambda one: one["gap"] + random_case(one["name"], rng) + one["equals"] + one["value"], match["attributes"]
         )
-        return f"<{match['slash']}{_flip(match['name'], rng)}{attributes}{match['end']}"
+        return f"<{match['slash']}{random_case(match['name'], rng)}{attributes}{match['end']}"
 
     return _rewrite_tags(payload, rng, rewrite)
 
@@ -143,7 +141,7 @@ def html_surrounding_text(payload: str, rng: Random) -> str:
 @mutation(_XSS, _HTML)
 def url_scheme_case(payload: str, rng: Random) -> str:
     """`javascript:` in random case: URL parsers lower-case the scheme."""
-    return re.sub(r"javascript(?=:)", lambda match: _flip(match.group(), rng), payload, flags=re.IGNORECASE)
+    return re.sub(r"javascript(?=:)", lambda match: random_case(match.group(), rng), payload, flags=re.IGNORECASE)
 
 
 @mutation(_XSS, _HTML)
@@ -195,7 +193,10 @@ def js_call_form(payload: str, rng: Random) -> str:
     def form(match: re.Match[str]) -> str:
         if match["name"] == "eval":
             return match["name"]
-        return rng.choice((f"({match['name']})", f"{match['name']}?.", f"{match['name']}/*{words(rng, 1)}*/"))
+        forms = [f"{match['name']}?.", f"{match['name']}/*{words(rng, 1)}*/"]
+        if match.string[: match.start()].rstrip()[-1:] in _BEFORE_EXPRESSIONS:
+            forms.append(f"({match['name']})")
+        return rng.choice(forms)
 
     return _CALL.sub(form, payload, count=1)
 

@@ -70,6 +70,11 @@ def some(items: Sequence[Item], rng: Random) -> list[Item]:
     return [items[index] for index in sorted(rng.sample(range(len(items)), count))]
 
 
+def random_case(text: str, rng: Random) -> str:
+    """The text with its ASCII letters in random case; others stay, as their cases may not be one byte long."""
+    return "".join(rng.choice((char.lower(), char.upper())) if char.isascii() else char for char in text)
+
+
 _WORD_LIST = """
     shoes summer sale order delivery address winter jacket size blue cotton review garden coffee travel invoice
     meeting note team budget report holiday photo music recipe family weather train ticket hotel booking school

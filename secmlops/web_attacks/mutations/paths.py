@@ -3,7 +3,7 @@
 import re
 from random import Random
 
-from secmlops.web_attacks.mutations.mutation import mutation, some
+from secmlops.web_attacks.mutations.mutation import mutation, random_case, some
 
 _TRAVERSAL = ("path_traversal",)
 _PATHS = ("path_traversal", "scanner")
@@ -62,7 +62,7 @@ def path_backslash(payload: str, rng: Random) -> str:
 @mutation(_TRAVERSAL, ("windows",))
 def path_case(payload: str, rng: Random) -> str:
     """Names in random case; Windows file systems fold it."""
-    return re.sub(r"[A-Za-z]+", lambda m: "".join(rng.choice((c.lower(), c.upper())) for c in m.group()), payload)
+    return re.sub(r"[A-Za-z]+", lambda match: random_case(match.group(), rng), payload)
 
 
 @mutation(

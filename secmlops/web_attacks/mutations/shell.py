@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
-from secmlops.web_attacks.mutations.mutation import mutation, some, words
+from secmlops.web_attacks.mutations.mutation import mutation, random_case, some, words
 
 _CLASSES = ("cmd_injection", "shellshock")
 _POSIX = ("sh",)
@@ -255,7 +255,7 @@ def cmd_case(payload: str, rng: Random) -> str:
     """Words in random case; cmd.exe folds the case of its commands, of programs and of paths."""
     tokens = _lex(payload)
     for token in some([t for t in _plain_words(tokens) if not t.text.startswith("-")], rng):
-        token.text = "".join(rng.choice((char.lower(), char.upper())) for char in token.text)
+        token.text = random_case(token.text, rng)
     return _join(tokens)
 
 
@@ -264,7 +264,7 @@ def php_function_case(payload: str, rng: Random) -> str:
     """Names of PHP's functions and language constructs in random case; PHP folds them."""
     return re.sub(
         r"\b(?:print|echo|exec|system|passthru|shell_exec|proc_open|popen|eval|assert|phpinfo)(?=\s*\()",
-        lambda match: "".join(rng.choice((char.lower(), char.upper())) for char in match.group()),
+        lambda match: random_case(match.group(), rng),
         payload,
         flags=re.IGNORECASE,
     )

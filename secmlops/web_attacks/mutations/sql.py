@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
-from secmlops.web_attacks.mutations.mutation import mutation, some, words
+from secmlops.web_attacks.mutations.mutation import mutation, random_case, some, words
 
 _SQLI = ("sqli",)
 _ALL = ("mysql", "postgresql", "sqlite", "mssql", "oracle")
@@ -154,10 +154,6 @@ def _without_gaps(tokens: list[_Token], comparisons: list[_Comparison]) -> list[
     return [one for one in comparisons if plain(one)]
 
 
-def _random_case(text: str, rng: Random) -> str:
-    return "".join(rng.choice((char.lower(), char.upper())) for char in text)
-
-
 def _constant(truth: bool, quote: str, is_open: bool, rng: Random) -> str:
     """A constant condition of the given value; with `is_open`, one whose last quote the query supplies."""
     low = rng.randint(1, 9999)
@@ -175,7 +171,7 @@ def sql_keyword_case(payload: str, rng: Random) -> str:
     """Keywords and built-in functions in random case; every SQL engine folds their case."""
     tokens = _lex(payload)
     for token in some(_keywords(tokens), rng):
-        token.text = _random_case(token.text, rng)
+        token.text = random_case(token.text, rng)
     return _join(tokens, payload)
 
 

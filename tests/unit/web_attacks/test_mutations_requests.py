@@ -230,3 +230,11 @@ def test_any_request_can_be_mutated(uri, body, header, content_type, attack_clas
     changed = mutate_request(request, attack_class, random.Random(seed), rounds=3)
     changed.to_wire()
     assert len(changed.headers) == len(request.headers)
+
+
+@pytest.mark.parametrize("attack_class", ATTACK_CLASSES)
+def test_mutated_payloads_stay_bytes(attack_class):
+    # The upper case of these three is not latin-1.
+    payload = "\xb5ab\xdfcd\xff dir c:\\windows \xff.ini <b\xff title=\xb5>"
+    for seed in range(30):
+        mutate(payload, attack_class, random.Random(seed), rounds=3).encode("latin-1")
