@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from secmlops.web_attacks.request import HttpRequest, InvalidRequest
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_METHOD: Final = re.compile(rb"[ \t]*(" + _TOKEN + rb"+)")
+_METHOD: Final = re.compile(rb"[ \t]{0,16}(" + _TOKEN + rb"{1,64})")
 _OPENING: Final = re.compile(rb"[ \t]{0,16}(?:" + _TOKEN + rb"{1,64}(?:[ \t]|\Z)|\Z)")
 _VERSION: Final = re.compile(rb"[0-9]{1,3}(?:\.[0-9]{1,3})?")
 _HEAD_END: Final = re.compile(rb"\n\r{0,2}\n")
@@ -77,12 +77,16 @@ class Rejected:
     time: float | None
 
 
-def split_request_line(line: bytes) -> RequestLine | None:
+def split_request_line(line: bytes, *, any_words: bool = False) -> RequestLine | None:
     """Read a request line the way lenient servers do; None when it is not one.
 
     The target is everything between the method and the last `HTTP/`, spaces included. A line without a version is
     HTTP/0.9, but only with a well-known method and a target that starts with `/` or is absolute, because
     many text protocols speak in lines of two words.
+
+    Args:
+        line: the line, with or without its line break.
+        any_words: take any method of three characters or more and any target for HTTP/0.9.
     """
     found = _METHOD.match(line)
     if found is None or line[found.end() : found.end() + 1] not in (b" ", b"\t"):
@@ -93,7 +97,8 @@ def split_request_line(line: bytes) -> RequestLine | None:
     at = max(upper.rfind(b" HTTP/"), upper.rfind(b"\tHTTP/"))
     if at < 0:
         target = rest.strip(b" \t")
-        if method in _SIMPLE_METHODS and (target.startswith(b"/") or b"://" in target):
+        known = method in _SIMPLE_METHODS and (target.startswith(b"/") or b"://" in target)
+        if known or (any_words and len(method) >= 3 and target):
             return RequestLine(_text(method), _text(target), "0.9")
         return None
     version = _VERSION.match(rest, at + 6)
@@ -182,6 +187,7 @@ class RequestParser:
         src: the client, `address:port`.
         dst: the server, likewise.
         limits: what one message may cost.
+        http_port: the server's port is one where HTTP is usual: then the first line may be any two words.
     """
 
     __slots__ = (
@@ -192,6 +198,7 @@ class RequestParser:
         "_head",
         "_head_line",
         "_headers",
+        "_http_port",
         "_limits",
         "_line",
         "_midline",
@@ -212,9 +219,10 @@ class RequestParser:
     )
     _headers: tuple[tuple[str, str], ...]
 
-    def __init__(self, src: str = "", dst: str = "", limits: MessageLimits | None = None):
+    def __init__(self, src: str = "", dst: str = "", limits: MessageLimits | None = None, *, http_port: bool = False):
         self.src = src
         self.dst = dst
+        self._http_port = http_port
         self.requests = 0
         self._limits = limits or MessageLimits()
         self._buffer = bytearray()
@@ -236,11 +244,20 @@ class RequestParser:
         """Whether the parser is looking for the next plain request line."""
         return self._state == _State.LOST
 
+    def join_midway(self) -> None:
+        """Before the first byte: the stream was not seen from its start, so wait for a plain request line."""
+        self._lose(BAD_REQUEST_LINE, 0)
+
     def feed(self, data: bytes, time: float | None = None) -> list[HttpRequest | Rejected]:
         """Take the next bytes; returns what they completed, in wire order."""
-        self._buffer += data
         self._now = time
         out: list[HttpRequest | Rejected] = []
+        if self._state == _State.LOST and _PLAIN_REQUEST_LINE.match(data):
+            # A segment that starts with a plain request line: what came before it needs no line break.
+            self._skip(len(self._buffer))
+            self._report_lost(out)
+            self._state = _State.LINE
+        self._buffer += data
         while self._buffer and _STEPS[self._state](self, out):
             pass
         return out
@@ -257,6 +274,7 @@ class RequestParser:
             return out
         if self._state != _State.LOST:
             out += self._complete_what_is_there()
+        if self._state != _State.LOST:
             self._lose(GAP, 0)
         self._missing += size
         return out
@@ -272,8 +290,11 @@ class RequestParser:
 
     def _complete_what_is_there(self) -> list[HttpRequest | Rejected]:
         out: list[HttpRequest | Rejected] = []
-        if self._state == _State.LINE and self._buffer.strip():
-            line = split_request_line(bytes(self._buffer))
+        if self._state == _State.LINE and not self._buffer.strip():
+            self._buffer.clear()
+            self._scan = 0
+        elif self._state == _State.LINE:
+            line = self._split_line(bytes(self._buffer))
             if line is None:
                 self._lose(BAD_REQUEST_LINE, len(self._buffer))
             else:
@@ -308,9 +329,9 @@ class RequestParser:
                 return True
             self._scan = len(buffer)
             return False
-        line = split_request_line(bytes(buffer[:end]))
-        if line is None:
-            self._lose(BAD_REQUEST_LINE, end + 1)
+        line = self._split_line(bytes(buffer[:end]))
+        if line is None or end >= self._limits.max_header_bytes:
+            self._lose(HEADER_TOO_LARGE if line else BAD_REQUEST_LINE, end + 1)
             return True
         if line.version == "0.9":
             self._begin(line, bytes(buffer[: end + 1]), end)
@@ -321,6 +342,9 @@ class RequestParser:
         self._head_line = self._scan = end
         self._state = _State.HEADERS
         return True
+
+    def _split_line(self, line: bytes) -> RequestLine | None:
+        return split_request_line(line, any_words=self._http_port and self.requests == 0)
 
     def _step_headers(self, out: list[HttpRequest | Rejected]) -> bool:
         buffer = self._buffer
@@ -348,6 +372,8 @@ class RequestParser:
         return True
 
     def _step_chunk_size(self, out: list[HttpRequest | Rejected]) -> bool:
+        if self._scan == 0:
+            self._take_whole_chunks()
         buffer = self._buffer
         end = buffer.find(b"\n", self._scan, _MAX_CHUNK_LINE)
         if end < 0 and len(buffer) < _MAX_CHUNK_LINE:
@@ -364,6 +390,25 @@ class RequestParser:
         self._scan = 0
         self._state = _State.CHUNK_DATA if self._remaining else _State.TRAILER
         return True
+
+    def _take_whole_chunks(self) -> None:
+        """Chunks that lie in the buffer as a whole, taken in one go: tiny chunks are a way to make a parser slow."""
+        buffer = self._buffer
+        at = 0
+        while (size := _CHUNK_SIZE.match(buffer, at)) is not None and size.end() - at <= _MAX_CHUNK_LINE:
+            start, length = size.end(), int(size.group(1), 16)
+            end = start + length
+            line_break = 2 if buffer[end : end + 2] == b"\r\n" else 1 if buffer[end : end + 1] == b"\n" else 0
+            if length == 0 or line_break == 0:
+                break
+            kept = min(length, max(0, self._limits.max_body_bytes - len(self._body)))
+            self._body += buffer[start : start + kept]
+            self._dropped += length - kept
+            at = end + line_break
+        if at:
+            self._keep_wire(bytes(buffer[:at]))
+            del buffer[:at]
+            self._scan = 0
 
     def _step_chunk_data(self, out: list[HttpRequest | Rejected]) -> bool:
         if self._remaining:
@@ -464,7 +509,8 @@ class RequestParser:
             )
             out.append(Rejected(BODY_TRUNCATED, detail, b"", self._time))
         self.requests += 1
-        self._tunnel = line.method.upper() == "CONNECT" or _asks_for_upgrade(headers)
+        # PRI opens HTTP/2 (RFC 9113 section 3.4).
+        self._tunnel = line.method.upper() in ("CONNECT", "PRI") or _asks_for_upgrade(headers)
         self._reset_message()
         self._state = _State.LINE
         self._scan = 0
@@ -528,7 +574,7 @@ _LOST_DETAILS: Final = {
     HEADER_TOO_LARGE: "{skipped} bytes of a request whose header is larger than the limit",
     BAD_CHUNK: "{skipped} bytes after a chunk size that cannot be read",
     GAP: "{missing} bytes are missing from the capture and {skipped} bytes after them start no request",
-    TUNNEL: "{skipped} bytes of another protocol after CONNECT or Upgrade",
+    TUNNEL: "{skipped} bytes of another protocol after CONNECT, Upgrade or the opening of HTTP/2",
 }
 
 

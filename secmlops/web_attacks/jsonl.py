@@ -42,7 +42,7 @@ def to_json(request: HttpRequest) -> dict[str, Any]:
         "uri": _out(request.uri),
         "version": request.version,
         "headers": [[_out(name), _out(value)] for name, value in request.headers],
-        "body": _out_bytes(request.body),
+        "body": bytes_to_json(request.body),
     }
 
 
@@ -168,12 +168,13 @@ def _out(text: str) -> str | dict[str, str]:
     if text.isascii():
         return text
     try:
-        return _out_bytes(text.encode("latin-1"))
+        return bytes_to_json(text.encode("latin-1"))
     except UnicodeEncodeError:
         raise InvalidRequest("bad_field", "a field is not in wire form: text must be latin-1 decoded bytes") from None
 
 
-def _out_bytes(data: bytes) -> str | dict[str, str]:
+def bytes_to_json(data: bytes) -> str | dict[str, str]:
+    """Bytes as text where they are UTF-8, otherwise as `{"base64": ...}`."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

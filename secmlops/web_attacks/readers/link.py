@@ -17,6 +17,8 @@ _MAX_LAYERS: Final = 8
 _MAX_DATAGRAMS: Final = 1_024
 _MAX_PIECES: Final = 128
 _MAX_DATAGRAM_BYTES: Final = 65_535
+_MAX_FRAGMENT_BYTES: Final = 16 * 1024 * 1024
+_KEPT_BYTES: Final = 2_048
 
 # LINKTYPE values: https://www.tcpdump.org/linktypes.html
 ETHERNET: Final = 1
@@ -49,7 +51,8 @@ class Decoder:
     def __init__(self) -> None:
         self.skipped: Counter[str] = Counter()
         self._fragments: OrderedDict[bytes, _Datagram] = OrderedDict()
-        self.abandoned: list[bytes] = []
+        self._fragment_bytes = 0
+        self._abandoned: list[bytes] = []
 
     def segment(self, link: int, frame: bytes) -> Segment | None:
         """The TCP segment of a frame; None when it has none, or is a fragment that does not yet complete one.
@@ -85,8 +88,11 @@ class Decoder:
         return None
 
     def unfinished(self) -> list[bytes]:
-        """The pieces of datagrams that were never completed."""
-        return self.abandoned + [b"".join(piece for _, piece in d.pieces) for d in self._fragments.values()]
+        """The first bytes of each datagram that was never completed."""
+        for datagram in self._fragments.values():
+            self._abandon(datagram)
+        self._fragments.clear()
+        return self._abandoned
 
     def _ip_offset(self, link: int, frame: bytes) -> tuple[int, bytes]:
         if link == ETHERNET:
@@ -185,18 +191,22 @@ class Decoder:
         """Add a fragment; the datagram's payload once it is whole."""
         datagram = self._fragments.setdefault(key, _Datagram())
         datagram.add(offset, more, piece)
+        self._fragment_bytes += len(piece)
         whole = datagram.whole()
         if whole is not None or datagram.hopeless:
             del self._fragments[key]
+            self._fragment_bytes -= datagram.size
             if whole is None:
                 self._abandon(datagram)
-        elif len(self._fragments) > _MAX_DATAGRAMS:
-            self._abandon(self._fragments.popitem(last=False)[1])
+        while len(self._fragments) > _MAX_DATAGRAMS or self._fragment_bytes > _MAX_FRAGMENT_BYTES:
+            oldest = self._fragments.popitem(last=False)[1]
+            self._fragment_bytes -= oldest.size
+            self._abandon(oldest)
         return whole
 
     def _abandon(self, datagram: "_Datagram") -> None:
-        if len(self.abandoned) < _MAX_DATAGRAMS:
-            self.abandoned.append(b"".join(piece for _, piece in datagram.pieces))
+        if len(self._abandoned) < _MAX_DATAGRAMS:
+            self._abandoned.append(b"".join(piece[:_KEPT_BYTES] for _, piece in datagram.pieces)[:_KEPT_BYTES])
         else:
             self.skipped["abandoned fragments"] += len(datagram.pieces)
 

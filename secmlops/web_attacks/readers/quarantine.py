@@ -1,6 +1,9 @@
 """What could not be read, kept with the reason."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from secmlops.web_attacks.jsonl import bytes_to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +23,7 @@ class Quarantined:
     reason: str
     detail: str
     data: bytes = b""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record for `json.dumps`; bytes that are not UTF-8 in base64."""
+        return {**asdict(self), "data": bytes_to_json(self.data)}

@@ -24,6 +24,8 @@ _MASK: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
 _WINDOW: Final = 16 * 1024 * 1024
 _ACKS_BEFORE_GAP: Final = 4
+# Where Zeek, Suricata and common servers expect HTTP without looking.
+_HTTP_PORTS: Final = frozenset({80, 81, 591, 631, 1080, 3128, 8000, 8008, 8080, 8081, 8888})
 
 Item = HttpRequest | Quarantined
 
@@ -91,7 +93,6 @@ class Reassembler:
 
     Attributes:
         held: bytes buffered now, over all connections.
-        connections: connections in the table now.
     """
 
     def __init__(self, source: str, limits: Limits):
@@ -133,13 +134,13 @@ class Reassembler:
             flow = self._open(src, dst, offset, out)
         self._time = time
         self._clock += 1
-        flow.last = flow.reverse.last = self._clock
-        flow.seen = True
         if flags & SYN:
             flow = self._syn(flow, seq, ack, flags, offset, out)
             seq = (seq + 1) & _MASK
         elif flow.candidate is not None and not flow.reverse.seen and seq == (flow.candidate + 1) & _MASK:
             flow = self._restart(flow, flow.candidate, offset, out)
+        flow.last = flow.reverse.last = self._clock
+        flow.seen = True
         if payload:
             if flow.ignored:
                 flow.next = seq + len(payload)
@@ -154,9 +155,9 @@ class Reassembler:
         return out
 
     def finish(self) -> list[Item]:
-        """The capture is over: flush every connection, oldest first."""
+        """The capture is over: flush every connection, in the order of their first bytes."""
         out: list[Item] = []
-        for flow in sorted(self._flows.values(), key=_age):
+        for flow in sorted(self._flows.values(), key=lambda flow: flow.offset):
             self._flush(flow, out)
         self._flows.clear()
         return out
@@ -199,12 +200,9 @@ class Reassembler:
 
     def _restart(self, flow: _Flow, isn: int, offset: int, out: list[Item]) -> _Flow:
         """The same addresses and ports are used again: finish the old connection and begin a new one."""
-        self._flush(flow, out)
-        self._flush(flow.reverse, out)
+        self._forget(flow, out)
         cut = len(flow.key) // 2
         fresh = self._open(flow.key[:cut], flow.key[cut:], offset, out)
-        fresh.last = fresh.reverse.last = self._clock
-        fresh.seen = True
         self._number(fresh, isn)
         fresh.initiator = True
         return fresh
@@ -223,8 +221,7 @@ class Reassembler:
             if fresh > 0:
                 self._deliver(flow, payload[-fresh:], offset, out)
             elif at < flow.base - 1:
-                detail = f"{len(payload)} bytes before the start of their connection"
-                out.append(self._quarantined(offset, "out_of_window", detail, payload))
+                self._stray(flow, payload, offset, out)
         if flow.starts:
             self._drain(flow, out)
 
@@ -235,11 +232,26 @@ class Reassembler:
             if flow.ignored or self._speaks_as_server(flow, payload):
                 return
             flow.offset = offset
-            parser = flow.parser = RequestParser(_text(flow.key, 0), _text(flow.key, 1), self._limits)
+            parser = flow.parser = self._parser(flow)
+            if flow.initiator is None and split_request_line(payload.partition(b"\n")[0]) is None:
+                parser.join_midway()
         items = parser.feed(payload, self._time)
         self._account(flow)
         if items:
             self._collect(flow, items, out)
+
+    def _parser(self, flow: _Flow) -> RequestParser:
+        http_port = int.from_bytes(flow.key[-2:], "big") in _HTTP_PORTS
+        return RequestParser(_text(flow.key, 0), _text(flow.key, 1), self._limits, http_port=http_port)
+
+    def _stray(self, flow: _Flow, payload: bytes, offset: int, out: list[Item]) -> None:
+        """Bytes from before the start of their connection (its handshake was forged or seen late), read by themselves."""
+        parser = self._parser(flow)
+        found = [item for item in parser.feed(payload, self._time) + parser.finish() if isinstance(item, HttpRequest)]
+        out += found
+        if not found:
+            detail = f"{len(payload)} bytes before the start of their connection"
+            out.append(self._quarantined(offset, "out_of_window", detail, payload))
 
     def _speaks_as_server(self, flow: _Flow, payload: bytes) -> bool:
         """Whether this first payload is a reply; replies are passed over."""
@@ -278,8 +290,8 @@ class Reassembler:
     def _shed(self, flow: _Flow, offset: int, out: list[Item]) -> None:
         """Over the bound: in a one-sided capture skip the hole, otherwise give up the bytes farthest ahead."""
         limits = self._limits
-        while len(flow.starts) > limits.max_pending_segments or (
-            flow.starts and sum(map(len, flow.pending[:1])) + self._pending_bytes(flow) > limits.max_pending_bytes
+        while flow.starts and (
+            len(flow.starts) > limits.max_pending_segments or self._pending_bytes(flow) > limits.max_pending_bytes
         ):
             if not flow.reverse.seen:
                 self._skip_hole(flow, out)
@@ -307,7 +319,7 @@ class Reassembler:
         flow.acks_past_gap = 0
         if not flow.ignored:
             if flow.parser is None:
-                flow.parser = RequestParser(_text(flow.key, 0), _text(flow.key, 1), self._limits)
+                flow.parser = self._parser(flow)
             items = flow.parser.gap(size, self._time)
             self._account(flow)
             self._collect(flow, items, out)
@@ -343,21 +355,15 @@ class Reassembler:
             items = parser.finish()
             self.held -= flow.held
             flow.held = 0
-            self._collect(flow, items, out, quiet=self._is_reply_side(flow, parser))
+            self._collect(flow, items, out)
         flow.closed = True
 
-    def _is_reply_side(self, flow: _Flow, parser: RequestParser) -> bool:
-        client = flow.reverse.parser
-        return flow.initiator is None and parser.requests == 0 and client is not None and client.requests > 0
-
-    def _collect(
-        self, flow: _Flow, items: list[HttpRequest | Rejected], out: list[Item], *, quiet: bool = False
-    ) -> None:
+    def _collect(self, flow: _Flow, items: list[HttpRequest | Rejected], out: list[Item]) -> None:
         for item in items:
             if isinstance(item, HttpRequest):
                 out.append(item)
                 self._settle_roles(flow)
-            elif not quiet:
+            else:
                 reason = item.reason
                 if reason == NOT_HTTP and flow.server_replied:
                     reason = BAD_REQUEST_LINE
@@ -390,10 +396,16 @@ class Reassembler:
         """Finish and forget the eighth of the connections that are closed or idle longest."""
         flows = sorted(self._flows.values(), key=_age)
         for flow in flows[: max(2, len(flows) // 8)]:
-            self._flush(flow, out)
-            self._flush(flow.reverse, out)
-            self._flows.pop(flow.key, None)
-            self._flows.pop(flow.reverse.key, None)
+            if flow.key in self._flows:
+                self._forget(flow, out)
+
+    def _forget(self, flow: _Flow, out: list[Item]) -> None:
+        """Finish a connection and take it out of the table, leaving no cycle for the garbage collector."""
+        reverse = flow.reverse
+        self._flush(flow, out)
+        self._flush(reverse, out)
+        del self._flows[flow.key], self._flows[reverse.key]
+        del flow.reverse, reverse.reverse
 
     def _relieve(self, out: list[Item]) -> None:
         """Too many bytes held: finish the messages of the connections idle longest until half is free."""
@@ -407,8 +419,9 @@ class Reassembler:
         return Quarantined(self._source, offset, reason, detail, data[: self._limits.max_quarantine_bytes])
 
 
-def _age(flow: _Flow) -> tuple[bool, int]:
-    return (not (flow.closed and flow.reverse.closed), flow.last)
+def _age(flow: _Flow) -> int:
+    """Closed connections come first, then those idle longest."""
+    return flow.last - (1 << 62 if flow.closed and flow.reverse.closed else 0)
 
 
 def _text(key: bytes, end: int) -> str:
