@@ -199,7 +199,7 @@ def test_another_key_that_claims_to_be_the_trusted_one(bundle, keys, other_keys)
     (bundle / "model.sig").unlink()
     sign(bundle, other_keys.private)
     replace_in_signature(bundle, fingerprint(load_public_key(other_keys.public)), trusted_name(keys))
-    refused(bundle, keys.public, SignatureInvalid)
+    refused(bundle, keys.public, SignatureInvalid, "changed after signing")
 
 
 def test_the_trusted_key_under_another_name(bundle, keys, other_keys):
