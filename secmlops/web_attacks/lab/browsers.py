@@ -213,7 +213,7 @@ def _proxy_headers(rng: Random) -> tuple[tuple[str, str], ...]:
                 ("X-Forwarded-For", f"{address}, 10.0.{rng.randrange(9)}.{rng.randint(1, 254)}"),
             ),
             (("Forwarded", f"for={address};proto=http"),),
-            (("X-Real-IP", address),),
+            (("X-Real-IP", address), ("X-Forwarded-Proto", "https"), ("X-Request-Id", f"{rng.getrandbits(64):016x}")),
             (("Cache-Control", "max-age=0"),),
             (("Pragma", "no-cache"), ("Cache-Control", "no-cache")),
         ]

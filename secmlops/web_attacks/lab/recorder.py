@@ -36,6 +36,7 @@ EPOCH_S: Final = 1772409600.0  # 2026-03-02 00:00 UTC, a Monday
 SPAN_S: Final = 5 * 86400.0
 _IDLE_CLOSE_S: Final = 65.0
 _SESSIONS_AT_ONCE: Final = 24
+_KEEP_ALIVE_S: Final = 15  # uvicorn holds on to reset connections for this long
 _REPLY_TIMEOUT_S: Final = 20.0
 _MAX_REPLY_BYTES: Final = 4 << 20
 _IPV6_SHARE: Final = 0.12
@@ -361,7 +362,7 @@ class _Recording:
 
         config = uvicorn.Config(
             app, lifespan="off", log_config=None, log_level="critical", access_log=False,
-            server_header=False, date_header=False, timeout_keep_alive=3600, proxy_headers=False, ws="none",
+            server_header=False, date_header=False, timeout_keep_alive=_KEEP_ALIVE_S, proxy_headers=False, ws="none",
         )  # fmt: skip
         server = Quiet(config)
         task = asyncio.create_task(server.serve(sockets=sockets))
@@ -434,8 +435,8 @@ class _Taps:
 
     async def _tap(self, lane: int, now: float) -> "_Tap":
         tap = self._lanes.get(lane)
-        if tap is not None and now - tap.now > _IDLE_CLOSE_S:
-            self._close(lane, by_client=False, at=tap.now + _IDLE_CLOSE_S)
+        if tap is not None and (now - tap.now > _IDLE_CLOSE_S or not tap.usable):
+            self._close(lane, by_client=False, at=min(now, tap.now + _IDLE_CLOSE_S))
             tap = None
         if tap is None:
             self._next_port = self._next_port + 1 if self._next_port < 65000 else 20000

@@ -341,7 +341,7 @@ url:
     https://«domain»/SQL_injection#union
 password:
     '«alnum:8»-- "or«alnum:6»" «alnum:4»';«digits:3» <«alnum:7»> $(«alnum:5») {{«alnum:6»}} «alnum:3»&&«alnum:4»|
-    ../«alnum:6»! %27«alnum:5» `«alnum:6»`;1=1
+    ../«alnum:6»! %27«alnum:5» `«alnum:6»`
 """
 )
 

@@ -12,7 +12,6 @@ from secmlops.web_attacks.lab.sites import SITES
 from secmlops.web_attacks.lab.wire import Draft, Encoded, LabReply, LabRequest, encode, nested, target
 from secmlops.web_attacks.taxonomy import ATTACK_CLASSES
 
-
 NOT_FOUND = LabReply(404)
 
 

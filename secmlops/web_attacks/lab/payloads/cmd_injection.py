@@ -208,4 +208,6 @@ _GRAMMAR: Final = Grammar({**BLOCKS, **_RULES, "unix": _unix, "b64": _b64})
 def payload(rng: Random) -> str:
     """One command injection payload."""
     text = _GRAMMAR.generate(rng)
+    while text.isalnum():
+        text = _GRAMMAR.generate(rng)  # `date` or `last` alone is a word, not an attack
     return mixed_case(text, rng) if rng.random() < 0.02 else text

@@ -113,8 +113,6 @@ log
 _FORWARD_RULES: Final = rules(
     r"""
 start
-    «callback»
-    «callback»
     «callback»/«label»
     «callback»:«port»
     «domain»@«callback»
