@@ -90,7 +90,7 @@ def show(folder: Path, *, normal: int, attacks: int, seed: int) -> None:
 def _fresh_traffic(capture: Path) -> list[tuple[str, list[HttpRequest], str]]:
     """Traffic of another seed than the one trained on, and its attacks mutated."""
     lab.record(capture, normal=FRESH_NORMAL, attacks=FRESH_ATTACKS, seed=UNSEEN_SEED)
-    records: list[LabelledRequest] = list(lab.labelled(capture, readers.read(capture)))
+    records: list[LabelledRequest] = list(lab.labelled(readers.read(capture), lab.labels_path(capture)))
     rng = random.Random(UNSEEN_SEED)
     plain = [r for r in records if not r.is_attack and "suspicious_benign" not in r.tags]
     suspicious = [r for r in records if not r.is_attack and "suspicious_benign" in r.tags]

@@ -167,11 +167,16 @@ def _keep_reports(root: Path, into: Path) -> dict[str, Path]:
         for listed in executed.get("artifacts", {}).values():
             for artifact in listed["artifacts"]:
                 path = Path(artifact["uri"])
-                if artifact["type"].get("schemaTitle") == "system.HTML" and path.is_file():
+                if path.is_file() and _is_html(path):
                     into.mkdir(exist_ok=True)
                     reports[step] = into / f"{step}.html"
                     shutil.copyfile(path, reports[step])
     return reports
+
+
+def _is_html(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(15).lower() == b"<!doctype html>"
 
 
 def _outputs(root: Path) -> dict[str, dict[str, Any]]:

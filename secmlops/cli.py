@@ -110,7 +110,7 @@ def read(
             for item in readers.read(source, format=format):
                 if isinstance(item, readers.Quarantined):
                     quarantined += 1
-                    refused.write(_dump(jsonl.quarantined_to_json(item)))
+                    refused.write(_dump(item.to_json()))
                 else:
                     read_count += 1
                     requests.write(_dump(jsonl.to_json(item)))
@@ -135,8 +135,8 @@ def train(
 ) -> None:
     """Train a classifier, judge it by the policy, and sign it.
 
-    A model that fails the gate gets one hardened attempt. If that fails too, the bundle is kept for study, no
-    loader takes it, and the exit code is 3.
+    A model that fails the gate gets one hardened attempt.
+    If that fails too, the bundle is kept for study, no loader takes it, and the exit code is 3.
     """
     from secmlops.lifecycle.policy import load_policy
     from secmlops.web_attacks.building import build

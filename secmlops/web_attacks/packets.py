@@ -400,7 +400,7 @@ def _labelled(row: dict[str, Any]) -> LabelledRequest:
         label=row["secu_label1"],
         attack_class=row["secu_label2"],
         site=row["site"],
-        reviewed=row["reviewed"],
+        reviewed=bool(row["reviewed"]),
         packet_id=row["packet_id"],
         tags=tuple(row["tags"]),
     )

@@ -14,7 +14,6 @@ from secmlops.progress import reporter, say
 from secmlops.storage import objects
 from secmlops.storage.warehouse import Warehouse, open_warehouse
 from secmlops.web_attacks import (
-    lab,
     labels,
     packets,
     poisoning,
@@ -25,9 +24,13 @@ from secmlops.web_attacks import (
     validation,
 )
 from secmlops.web_attacks.dataset import LabelledRequest, by_label, read_dataset, write_dataset
+from secmlops.web_attacks.lab.labels import labelled as lab_labelled
+from secmlops.web_attacks.lab.labels import labels_path
+from secmlops.web_attacks.taxonomy import NORMAL
 
 FIRST_LEVEL = "signatures"
 LAB_REVIEWER = "traffic-lab"
+UNDECIDED = "undecided"
 
 
 class NothingReviewed(SecmlopsError):
@@ -61,6 +64,8 @@ def gather_captures(source: str, captures: str, *, normal: int, attacks: int, se
         objects.fetch(source, folder / (Path(source).name or "captures"))
         say(f"captures fetched from {source}")
         return
+    from secmlops.web_attacks import lab
+
     summary = lab.record(
         folder / "lab.pcap", normal=normal, attacks=attacks, seed=seed, on_progress=reporter("recording")
     )
@@ -107,8 +112,8 @@ def label_packets(captures: str, warehouse: str, reviews: str, dossier: str, evi
     with open_warehouse(warehouse) as house:
         proposed = labels.propose(house, _proposals(house), by=FIRST_LEVEL).proposed
         for file in _captures(captures):
-            if lab.ground_truth(file).exists():
-                done += _counted(labels.review(house, _lab_decisions(house, file), by=LAB_REVIEWER))
+            if labels_path(file).exists():
+                done += _counted(labels.review(house, _lab_decisions(file), by=LAB_REVIEWER))
         if reviews:
             with tempfile.TemporaryDirectory() as folder:
                 file = objects.fetch(reviews, Path(folder) / Path(reviews).name)
@@ -151,7 +156,8 @@ def prepare_requests(
         InvalidDataset: the validation report holds an error, or a split would lack a class.
     """
     with open_warehouse(warehouse) as house:
-        records = list(packets.export(house, reviewed_only=reviewed_only))
+        exported = packets.export(house, reviewed_only=reviewed_only)
+        records = [record for record in exported if record.reviewed or UNDECIDED not in record.tags]
     if not records:
         raise NothingReviewed(warehouse)
     return split_requests(records, train, validation_set, test, report_file, dossier, evidence, seed=seed)
@@ -226,6 +232,7 @@ def check_poisoning(
     """
     records = read_dataset(train)
     suspects = poisoning.find_suspects(records, seed=seed)
+    canaries = poisoning.check_canaries(records, seed=seed)
     kept = poisoning.sanitize(records, suspects)
     write_dataset(kept, sanitized)
     report.write_data_report(Path(report_file), suspects=suspects, records=records)
@@ -234,36 +241,46 @@ def check_poisoning(
         stage=Stage.DATA_ENGINEERING,
         mitigations=("AML.M0007",),
         claim="Requests whose label contradicts their like were found and left out of training.",
-        measured={"rows": len(records), "suspects": len(suspects), "kept": len(kept), **by_reason},
+        measured={
+            "rows": len(records),
+            "suspects": len(suspects),
+            "kept": len(kept),
+            **by_reason,
+            "canaries_planted": canaries.planted,
+            "canaries_found": canaries.found,
+        },
         artifacts={"train_sanitized": file_digest(Path(sanitized))},
         producer="check_poisoning",
     )
     hand_on([dossier], evidence, record)
-    say(f"{len(suspects):,} of {len(records):,} labels are suspect and left out")
+    say(
+        f"{len(suspects):,} of {len(records):,} labels suspect and left out; "
+        f"{canaries.found} of {canaries.planted} planted flips found"
+    )
     return {"rows": len(records), "suspects": len(suspects), "kept": len(kept)}
 
 
 def _captures(folder: str) -> list[Path]:
-    truths = {lab.ground_truth(file) for file in Path(folder).rglob("*")}
-    return sorted(file for file in Path(folder).rglob("*") if file.is_file() and file not in truths)
+    files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
+    truths = {labels_path(file) for file in files}
+    return [file for file in files if file not in truths]
 
 
 def _proposals(house: Warehouse) -> Iterator[labels.Proposal]:
     for packet_id, request in packets.unlabelled(house):
         match = signatures.propose_label(request)
         if match is None:
-            yield labels.Proposal(packet_id, "normal", note="no signature matches")
+            yield labels.Proposal(packet_id, NORMAL, note="no signature decides: look at it", tags=(UNDECIDED,))
         else:
             label, attack_class, rule = match
             yield labels.Proposal(packet_id, label, attack_class, note=rule)
 
 
-def _lab_decisions(house: Warehouse, capture: Path) -> Iterator[labels.Decision]:
-    """What the lab knows about its own traffic, as a second reviewer's decisions."""
-    known = lab.labelled(capture, readers.read(capture))
-    for record in known:
+def _lab_decisions(capture: Path) -> Iterator[labels.Decision]:
+    """What the lab knows of its own traffic, as a second reviewer's decisions."""
+    for record in lab_labelled(readers.read(capture), labels_path(capture)):
         yield labels.Decision(
-            record.request.digest(), "change", record.label, record.attack_class, note="ground truth", tags=record.tags
+            record.packet_id, "change", record.label, record.attack_class, note="ground truth", tags=record.tags
         )
 
 

@@ -39,7 +39,7 @@ def sign_bundle(
     """
     reached = Verdict.model_validate_json(Path(verdict).read_bytes())
     if not reached.passed:
-        raise bundle.GateNotPassed(bundle_dir, reached)
+        raise bundle.GateNotPassed(bundle_dir, reached.failures)
     records = read_dossier(dossier)
     bundle.assemble(champion, bundle_dir, verdict=reached, provenance=provenance(records, run_id))
     bundle.sign(bundle_dir, key)
