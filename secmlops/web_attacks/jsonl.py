@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from secmlops.errors import SecmlopsError
-from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.http1 import host_of, parse_request
 from secmlops.web_attacks.request import HttpRequest, InvalidRequest, wire_text
 from secmlops.web_attacks.taxonomy import ATTACK, parse_attack_class, parse_label
+
+if TYPE_CHECKING:
+    from secmlops.web_attacks.dataset import LabelledRequest
 
 MAX_FIELD_BYTES: Final = 16 * 1024 * 1024
 MAX_HEADERS: Final = 4_096
@@ -79,7 +81,7 @@ def from_json(obj: object) -> HttpRequest:
     )
 
 
-def labelled_from_json(obj: object) -> LabelledRequest:
+def labelled_from_json(obj: object) -> "LabelledRequest":
     """Read a labelled request: a request object with `label` (or an alias such as `malicious`).
 
     The attack class comes from `attack_class`, else from `attack_type` or `source`; the site from `site`, else, for
@@ -89,6 +91,8 @@ def labelled_from_json(obj: object) -> LabelledRequest:
         InvalidRequest: the request cannot be read.
         UnknownLabel: the label is missing or unknown.
     """
+    from secmlops.web_attacks.dataset import LabelledRequest
+
     request = from_json(obj)
     record = cast(Mapping[str, Any], obj)
     label = parse_label(record.get("label"))
@@ -107,7 +111,7 @@ def labelled_from_json(obj: object) -> LabelledRequest:
 
 def read_labelled(
     source: str | Path | BinaryIO | Iterable[bytes], on_error: OnError | None = None
-) -> Iterator[LabelledRequest]:
+) -> Iterator["LabelledRequest"]:
     """Read JSON lines of labelled requests, plain or gzip; empty lines are skipped.
 
     Args:
@@ -143,7 +147,7 @@ def parse_line(line: bytes) -> Any:
         raise InvalidRequest("bad_json", "the line is not a JSON object: write one object a line") from None
 
 
-def _labelled_lines(lines: Iterable[bytes], on_error: OnError | None) -> Iterator[LabelledRequest]:
+def _labelled_lines(lines: Iterable[bytes], on_error: OnError | None) -> Iterator["LabelledRequest"]:
     bounded = iter(lambda: lines.readline(MAX_LINE_BYTES + 1), b"") if isinstance(lines, io.IOBase) else lines
     for number, line in enumerate(bounded, 1):
         if not line.strip():

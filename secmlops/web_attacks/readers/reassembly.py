@@ -245,7 +245,7 @@ class Reassembler:
         return RequestParser(_text(flow.key, 0), _text(flow.key, 1), self._limits, http_port=http_port)
 
     def _stray(self, flow: _Flow, payload: bytes, offset: int, out: list[Item]) -> None:
-        """Bytes from before the start of their connection (its handshake was forged or seen late), read by themselves."""
+        """Bytes from before the start of their connection (its handshake was forged, or seen late): read alone."""
         parser = self._parser(flow)
         found = [item for item in parser.feed(payload, self._time) + parser.finish() if isinstance(item, HttpRequest)]
         out += found
@@ -429,4 +429,4 @@ def _text(key: bytes, end: int) -> str:
     address, port = key[end * half : end * half + half - 2], key[end * half + half - 2 : end * half + half]
     if len(address) == 16:
         return f"[{socket.inet_ntop(socket.AF_INET6, address)}]:{int.from_bytes(port, 'big')}"
-    return f"{'.'.join(map(str, address))}:{int.from_bytes(port, 'big')}"
+    return f"{socket.inet_ntoa(address)}:{int.from_bytes(port, 'big')}"

@@ -165,7 +165,8 @@ def test_log_lines_without_a_request_are_quarantined(logged):
 
 ZEEK = (
     b"#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\thttp\n"
-    b"#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\ttrans_depth\tmethod\thost\turi\tversion\tuser_agent\n"
+    b"#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p"
+    b"\ttrans_depth\tmethod\thost\turi\tversion\tuser_agent\n"
     b"1700000000.5\tC1\t192.0.2.1\t4000\t2001:db8::1\t80\t1\tGET\tshop\t/a\\x09b\xc3\xa9\\xff\t1.1\tcurl\n"
     b"1700000001.5\tC2\t192.0.2.1\t4001\t192.0.2.9\t80\t1\tGET\t-\t(empty)\t-\t-\n"
     b"1700000002.5\tC3\t192.0.2.1\t4002\t192.0.2.9\t80\t1\t-\t-\t-\t1.1\t-\n"
@@ -184,8 +185,9 @@ def test_zeek_tsv():
 
 def test_zeek_json():
     record = {
-        "ts": "2024-01-01T00:00:00.5Z", "uid": "C", "id.orig_h": "192.0.2.1", "id.orig_p": 4000, "id.resp_h": "192.0.2.9",
-        "id.resp_p": 80, "trans_depth": 1, "method": "POST", "host": "shop", "uri": "/é", "referrer": "r",
+        "ts": "2024-01-01T00:00:00.5Z", "uid": "C", "id.orig_h": "192.0.2.1", "id.orig_p": 4000,
+        "id.resp_h": "192.0.2.9", "id.resp_p": 80, "trans_depth": 1, "method": "POST",
+        "host": "shop", "uri": "/é", "referrer": "r",
     }  # fmt: skip
     data = json.dumps(record).encode() + b"\n" + json.dumps({**record, "method": None}).encode()
     request, reply_only = items(data)
@@ -321,7 +323,8 @@ def test_csv_with_raw_requests_and_other_delimiters():
     (request,) = items(b'id;raw\r\n1;"POST /x HTTP/1.1\r\nHost: h\r\n\r\nbody"\r\n')
     assert (request.uri, request.host, request.body) == ("/x", "h", b"body")
     (request,) = items(
-        b"frame.time_epoch\tip.src\thttp.request.method\thttp.host\thttp.request.uri\thttp.user_agent\n1.5\ta\tGET\th\t/x\tc\n"
+        b"frame.time_epoch\tip.src\thttp.request.method\thttp.host\thttp.request.uri\thttp.user_agent\n"
+        b"1.5\ta\tGET\th\t/x\tc\n"
     )
     assert (request.time, request.src, request.host, request.header("User-Agent")) == (1.5, "a", "h", "c")
 
@@ -355,7 +358,8 @@ def test_lines_over_the_bound_are_quarantined_and_the_next_is_read():
 
 
 SEEDS = [
-    pcap(FRAMES), pcapng(FRAMES), gzip.compress(GET, mtime=0), log_line("GET / HTTP/1.1"), ZEEK, har(entry(method="GET", url="/")),
+    pcap(FRAMES), pcapng(FRAMES), gzip.compress(GET, mtime=0), log_line("GET / HTTP/1.1"), ZEEK,
+    har(entry(method="GET", url="/")),
     b'{"event_type": "http", "http": {"url": "/"}}\n', b'{"uri": "/"}\n', b'method,uri\nGET,"/a"\n', GET,
 ]  # fmt: skip
 
@@ -380,7 +384,8 @@ def test_damaged_files_of_any_format_read_as_any_format_never_crash(seed, change
 def test_importing_the_readers_loads_no_reader():
     import subprocess
 
-    code = "import sys, secmlops.web_attacks.readers; print([m for m in ('dpkt', 'csv', 'secmlops.web_attacks.readers.pcap') if m in sys.modules])"
+    heavy = ("dpkt", "pyarrow", "secmlops.web_attacks.readers.pcap")
+    code = f"import sys, secmlops.web_attacks.readers; print([m for m in {heavy} if m in sys.modules])"
     root = Path(__file__).resolve().parents[3]
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert answer.stdout.strip() == "[]"

@@ -1,6 +1,6 @@
 """Captures and files made to exhaust the reader: each ends within bounded memory and bounded work.
 
-Memory is the peak that tracemalloc sees; work is the number of function calls, which must grow no faster than the input.
+Memory is the peak that tracemalloc sees; work is the number of function calls, which must not outgrow the input.
 """
 
 import gzip

@@ -5,12 +5,13 @@ How the two are made comparable, and why that is fair:
 - A record without a method is not a request: Zeek logs a reply to which it has no readable request. Our reader yields
   requests only; bytes of a client that are none are quarantined.
 - `-` (unset) and `(empty)` are empty text.
-- Zeek's `version` is the version of the *reply*, and unset without one; ours is the request's. It is compared where Zeek
-  has one, so a server that answers HTTP/1.0 to an HTTP/1.1 request is a difference (one trace, named below).
+- Zeek's `version` is the version of the *reply*, and unset without one; ours is the request's. It is compared where
+  Zeek has one, so a server that answers HTTP/1.0 to an HTTP/1.1 request is a difference (one trace, named below).
 - Zeek undoes the percent-encoding of `uri`; ours is as sent. Both are compared decoded.
 - Five traces have an empty list. That does not say that Zeek finds nothing: the log columns from which the lists were
-  made are missing in Zeek's baselines of these five tests. `FROM_BASELINE_COLUMNS` holds the requests that the columns and the
-  descriptions of these tests do give.
+  made are missing in Zeek's baselines of these five tests. `FROM_BASELINE_COLUMNS` holds the requests that the columns
+  left in these baselines show, and where they show only the replies (`invalid-content-ranges`), those replies'
+  requests as they stand in the trace.
 """
 
 import io
