@@ -11,7 +11,7 @@ import html
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from secmlops.errors import SecmlopsError
@@ -131,14 +131,14 @@ def _spelled(attacker: Visitor, attack_class: str) -> tuple[str, str, tuple[str,
     rng = attacker.rng
     plain = payload(attack_class, rng)
     choice = rng.random()
-    if choice < 0.66:
+    if choice < 0.74:
         return plain, plain, ()
-    text = mutate(plain, attack_class, rng, rng.randint(1, 3)) if choice < 0.85 else _disguise(plain, rng)
+    text = mutate(plain, attack_class, rng, rng.randint(1, 2)) if choice < 0.9 else _disguise(plain, attack_class, rng)
     return plain, text, (OBFUSCATED,) if text != plain else ()
 
 
-def _disguise(text: str, rng: Random) -> str:
-    return rng.choices(_DISGUISES, (30, 10, 12, 10, 12, 8, 8))[0](text, rng)
+def _disguise(text: str, attack_class: str, rng: Random) -> str:
+    return rng.choice(_DISGUISES.get(attack_class, _DECODED_BY_SERVERS))(text, rng)
 
 
 def _percent_some(text: str, rng: Random) -> str:
@@ -179,15 +179,19 @@ def _overlong(text: str, rng: Random) -> str:
     )
 
 
-_DISGUISES: Final[tuple[Callable[[str, Random], str], ...]] = (
+_Disguise: TypeAlias = Callable[[str, Random], str]
+_DECODED_BY_SERVERS: Final[tuple[_Disguise, ...]] = (
+    _percent_some,
     _percent_some,
     _percent_all,
     _unicode_escapes,
-    _full_width,
-    _entities,
     _base64,
-    _overlong,
 )
+_DISGUISES: Final[Mapping[str, tuple[_Disguise, ...]]] = {
+    "xss": (*_DECODED_BY_SERVERS, _entities, _entities, _full_width),
+    "sqli": (*_DECODED_BY_SERVERS, _full_width),
+    "path_traversal": (_percent_some, _percent_all, _overlong, _overlong, _full_width, _unicode_escapes),
+}
 
 
 def _request(

@@ -116,7 +116,8 @@ class Visitor:
         wire = encode(draft, start, _replaced(headers, draft.headers), rng, plus_spaces=plus, chunked=chunked)
         self.sent += 1
         if draft.purpose == "page" and draft.method == "GET" and program.runs_scripts and "label" not in known:
-            self.referer = origin + address
+            shown = address.partition("?")[0] if known.get("tags") else address
+            self.referer = origin + shown
         lane = rng.randint(1, 2) if draft.purpose == "asset" and program.runs_scripts else 0
         known = {"pause_s": self._pause(draft.purpose), "lane": lane, **known}
         return LabRequest(wire=wire, has_body=draft.method != "HEAD", **known)

@@ -16,6 +16,8 @@ start
     «before»«joined»
     «before»«joined»
     «before»«joined»
+    «before»«joined»
+    «before»«joined»
     «before»«windows»
     «before»«windows»
     «bare»
@@ -110,9 +112,7 @@ windows
     & «windows_command» & «windows_command»
     ;«windows_command»
 bare
-    «unix»
-    «unix»
-    «windows_command»
+    cat «unix_file»
     $(«unix»)
     `«unix»`
     /bin/bash -c "«unix»"
@@ -120,7 +120,7 @@ bare
     {cat,«unix_file»}
     {«plain_command»,-a}
     cat<«unix_file»
-    «plain_command»;«plain_command»
+    ;«plain_command»;«plain_command»;
 code
     system('«plain_command»')
     ;system('«unix»');

