@@ -373,7 +373,7 @@ _SLOTS: Final[dict[str, Callable[[Chance], str]]] = {
 
 def _documented(chance: Chance, prose: tuple[str, ...]) -> str:
     start = chance.randrange(len(prose))
-    return " ".join(prose[start : start + chance.choice([1, 1, 2, 3, 5, 8])])
+    return " ".join(prose[start : start + chance.choice([1, 1, 2, 3, 4])])
 
 
 def _forum(chance: Chance, prose: tuple[str, ...]) -> str:
@@ -829,4 +829,4 @@ _KINDS: Final = (
     _address,
     _page,
 )
-_SHARES: Final = (20, 22, 10, 6, 3, 8, 6, 9, 8, 5, 6, 4)
+_SHARES: Final = (20, 22, 10, 6, 3, 8, 6, 9, 8, 5, 6, 2)

@@ -11,8 +11,8 @@ Floats = npt.NDArray[np.float64]
 FEWEST_IN_TAIL: Final = 10
 """With fewer normals than this above the wanted quantile, the tail is extrapolated instead of counted."""
 
-SENSITIVITY_TOLERANCE: Final = 0.002
-"""How much of TPR - FPR a more sensitive threshold may cost."""
+TOLERANCE: Final = 0.002
+"""How much of TPR - FPR may be given up to stay near the model's own boundary."""
 
 _TAIL_SHARE: Final = 0.05
 
@@ -80,7 +80,7 @@ def bounded_quantile(normals: Floats, max_false_positive_rate: float) -> float:
 
 
 def choose_margin(normals: Floats, attacks: Floats, max_false_positive_rate: float) -> float:
-    """The most sensitive margin that is about as good as the best and keeps the false-positive rate.
+    """The model's own boundary, moved only as far as held-out requests demand.
 
     Args:
         normals: margins of held-out normal requests.
@@ -88,8 +88,8 @@ def choose_margin(normals: Floats, attacks: Floats, max_false_positive_rate: flo
         max_false_positive_rate: bound on the share of normals at or above the margin.
 
     Returns:
-        The lowest margin whose TPR - FPR is within `SENSITIVITY_TOLERANCE` of the best, but at least
-        `bounded_quantile`.
+        Of the margins whose TPR - FPR is within `TOLERANCE` of the best, the one nearest 0 (where a linear model keeps
+        the most distance from both labels), but at least `bounded_quantile`.
     """
     least = bounded_quantile(normals, max_false_positive_rate)
     cuts = np.unique(np.concatenate([normals, attacks]))
@@ -97,5 +97,5 @@ def choose_margin(normals: Floats, attacks: Floats, max_false_positive_rate: flo
     caught = 1 - np.searchsorted(np.sort(attacks), cuts) / len(attacks)
     alarmed = 1 - np.searchsorted(np.sort(normals), cuts) / len(normals)
     value = caught - alarmed
-    good = cuts[value >= value.max() - SENSITIVITY_TOLERANCE]
-    return max(least, float(good.min()))
+    good = cuts[value >= value.max() - TOLERANCE]
+    return max(least, float(np.clip(0.0, good.min(), good.max())))

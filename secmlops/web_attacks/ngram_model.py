@@ -34,22 +34,29 @@ class LinearModel:
         weights: int32, in multiples of `_UNIT`, `2**shape.bits` of them; the first is 0.
         bias: added to every margin.
         shape: the n-grams.
-        windows: window lengths, in folded characters; the whole text always counts as one more window.
+        windows: window lengths, in folded characters.
+        window_penalty: taken off a window's margin before it is compared with the whole text's.
     """
 
     weights: npt.NDArray[np.int32]
     bias: float
     shape: Shape
     windows: tuple[int, ...]
+    window_penalty: float
 
     @classmethod
     def from_floats(
-        cls, weights: npt.NDArray[np.floating], bias: float, shape: Shape, windows: tuple[int, ...]
+        cls,
+        weights: npt.NDArray[np.floating],
+        bias: float,
+        shape: Shape,
+        windows: tuple[int, ...],
+        window_penalty: float,
     ) -> "LinearModel":
         """Round weights to whole multiples of the unit; the bucket of no n-gram gets 0."""
         whole = np.rint(weights / _UNIT).astype(np.int32)
         whole[0] = 0
-        return cls(whole, bias, shape, windows)
+        return cls(whole, bias, shape, windows, window_penalty)
 
     def floats(self) -> npt.NDArray[np.float32]:
         """The weights as float32, from which `from_floats` makes the same model again."""
@@ -113,7 +120,7 @@ class LinearModel:
         sizes = batch.ends[long] - batch.begins[long] + 2 - window
         offsets = np.cumsum(sizes) - sizes
         places = np.arange(int(sizes.sum())) - np.repeat(offsets, sizes) + np.repeat(batch.begins[long] - 1, sizes)
-        found = self._stretch(total, count, places, places + window)
+        found = self._stretch(total, count, places, places + window) - self.window_penalty
         best = np.maximum.reduceat(found, offsets)
         better = best > margin[long]
         if not better.any():

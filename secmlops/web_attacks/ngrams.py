@@ -124,13 +124,13 @@ class Shape:
 
     Attributes:
         bits: the weights lie in `2**bits` buckets.
-        chars: longest character n-gram.
-        tokens: longest token n-gram; 0 for none.
+        chars: shortest and longest character n-gram.
+        tokens: shortest and longest token n-gram.
     """
 
     bits: int = 19
-    chars: int = 5
-    tokens: int = 5
+    chars: tuple[int, int] = (3, 5)
+    tokens: tuple[int, int] = (2, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +173,9 @@ def features(batch: Batch, shape: Shape) -> list[tuple[npt.NDArray[np.int64] | N
     """
     found = _rolled(batch.codes.astype(np.uint32), _room(batch.codes == _SEPARATOR), shape.chars, shape.bits)
     views: list[tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.uint32]]] = [(None, buckets) for buckets in found]
-    if shape.tokens:
-        starts, tokens, closing = _tokens(batch.codes)
-        rolled = _rolled(tokens, _room(closing), shape.tokens, shape.bits)
-        views += [(starts, buckets) for buckets in rolled]
-    return views
+    starts, tokens, closing = _tokens(batch.codes)
+    rolled = _rolled(tokens, _room(closing), shape.tokens, shape.bits)
+    return views + [(starts, buckets) for buckets in rolled]
 
 
 def _room(separators: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -189,18 +187,19 @@ def _room(separators: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
 
 
 def _rolled(
-    codes: npt.NDArray[np.uint32], room: npt.NDArray[np.int64], longest: int, bits: int
+    codes: npt.NDArray[np.uint32], room: npt.NDArray[np.int64], lengths: tuple[int, int], bits: int
 ) -> list[npt.NDArray[np.uint32]]:
     shift = np.uint32(32 - bits)
     digest = codes + np.uint32(1)
-    found = [np.where(codes == _SEPARATOR, np.uint32(0), (digest * _MIX) >> shift)]
-    for length in range(2, longest + 1):
-        digest = digest[:-1] * _MULTIPLIER + codes[length - 1 :]
-        found.append(
-            np.where(
-                room[: len(digest)] >= length - 1, ((digest ^ (digest >> np.uint32(15))) * _MIX) >> shift, np.uint32(0)
-            )
-        )
+    found = []
+    for length in range(1, lengths[1] + 1):
+        if length > 1:
+            digest = digest[:-1] * _MULTIPLIER + codes[length - 1 :]
+        if length < lengths[0]:
+            continue
+        buckets = ((digest ^ (digest >> np.uint32(15))) * _MIX) >> shift
+        fits = codes != _SEPARATOR if length == 1 else room[: len(digest)] >= length - 1
+        found.append(np.where(fits, buckets, np.uint32(0)))
     return found
 
 

@@ -68,9 +68,10 @@ class SvmConfig:
 
     Attributes:
         bits: the weights lie in `2**bits` hash buckets (4 bytes each).
-        chars: longest character n-gram.
-        tokens: longest token n-gram.
+        chars: shortest and longest character n-gram.
+        tokens: shortest and longest token n-gram.
         windows: lengths of the sliding windows, in folded characters.
+        window_penalty: by how much a window must beat the whole text to count instead of it.
         c: LinearSVC's inverse regularisation strength.
         mutate: mutated copies per attack payload (hardening, AML.M0003); 0 for none.
         background: generated benign texts and generated attacks that join the training data; 0 for none of both.
@@ -81,14 +82,15 @@ class SvmConfig:
     """
 
     bits: int = 19
-    chars: int = 5
-    tokens: int = 5
-    windows: tuple[int, ...] = (24, 64, 160)
+    chars: tuple[int, int] = (3, 5)
+    tokens: tuple[int, int] = (2, 5)
+    windows: tuple[int, ...] = (40, 120)
+    window_penalty: float = 0.75
     c: float = 2.0
     mutate: int = 2
     background: int = 12_000
     rounds: int = 2
-    folds: int = 4
+    folds: int = 3
     max_texts: int = 120_000
     seed: int = 0
 
@@ -150,9 +152,13 @@ class SvmClassifier:
             arrays = load(files["weights.safetensors"])
             if settings["kind"] != KIND:
                 raise InvalidModel(f"its kind is {settings['kind']!r}, not {KIND!r}")
-            shape = Shape(int(settings["bits"]), int(settings["chars"]), int(settings["tokens"]))
+            shape = Shape(int(settings["bits"]), _span(settings["chars"]), _span(settings["tokens"]))
             model = LinearModel.from_floats(
-                arrays["weights"], float(settings["bias"]), shape, tuple(map(int, settings["windows"]))
+                arrays["weights"],
+                float(settings["bias"]),
+                shape,
+                tuple(map(int, settings["windows"])),
+                float(settings["window_penalty"]),
             )
             classifier = cls(
                 model,
@@ -266,6 +272,11 @@ def _evidence(reading: _Reading) -> str:
     last = int(batch.origins[min(reading.stop, len(batch.origins) - 1)]) - 1
     shown = raw[first : max(last, first)].decode("utf-8", "ignore").strip()
     return "".join(char if char.isprintable() else " " for char in shown[:EVIDENCE_CHARS])
+
+
+def _span(lengths: Sequence[int]) -> tuple[int, int]:
+    shortest, longest = map(int, lengths)
+    return shortest, longest
 
 
 def _chunked(texts: list[str]) -> Iterable[list[str]]:

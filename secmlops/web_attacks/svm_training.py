@@ -11,6 +11,7 @@ import json
 import math
 import re
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -38,7 +39,8 @@ HABIT_SHARE: Final = 0.05
 _HARD_MARGIN: Final = -0.6
 _OTHER_PART_WEIGHT: Final = 0.3
 _LONGEST_TRAINING_TEXT: Final = 4096
-_ROWS_AT_ONCE: Final = 4000
+_ROWS_AT_ONCE: Final = 2000
+_PASSES: Final = 60
 SITE_UNDER_PROTECTION: Final = "\0site"
 
 Progress = Callable[[str, float], None]
@@ -62,17 +64,14 @@ class Bag:
 
 
 class Texts:
-    """Distinct texts with their hashed n-grams as rows of one sparse matrix.
-
-    Rows are scaled by one over the square root of the number of n-grams, as stretches are when scored.
-    """
+    """Distinct texts, and the hashed n-grams of those that were asked for, kept for the next time."""
 
     def __init__(self, shape: Shape):
         self.shape = shape
         self.all: list[str] = []
         self._ids: dict[str, int] = {}
-        self._rows: list[Any] = []
-        self._computed = 0
+        self._known: Any = None
+        self._place = np.zeros(0, dtype=np.int64)
 
     def add(self, texts: Iterable[str]) -> npt.NDArray[np.int64]:
         """The ids of texts, new ones added."""
@@ -85,8 +84,19 @@ class Texts:
         return np.array(ids, dtype=np.int64)
 
     def rows(self, ids: npt.NDArray[np.int64]) -> Any:
-        """The rows of the whole texts (scipy CSR, float32)."""
-        return stretch_rows([self.all[i] for i in ids], None, self.shape)
+        """The rows of whole texts as `stretch_rows` gives them; of a long text only its beginning."""
+        import scipy.sparse as sp
+
+        place = np.full(len(self.all), -1, dtype=np.int64)
+        place[: len(self._place)] = self._place
+        new = np.unique(ids[place[ids] < 0])
+        if len(new):
+            rows = stretch_rows([self.all[i][:_LONGEST_TRAINING_TEXT] for i in new], None, self.shape)
+            first = 0 if self._known is None else self._known.shape[0]
+            place[new] = np.arange(first, first + len(new))
+            self._known = rows if self._known is None else sp.vstack([self._known, rows], format="csr")
+        self._place = place
+        return self._known[place[ids]]
 
     def margins(self, model: LinearModel, ids: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Margins of texts under a model and, shape (n, 2), the stretches that gave them."""
@@ -233,7 +243,7 @@ class _Learner:
         return np.array(kept[: self.config.max_texts], dtype=np.int64)
 
     def first(self) -> LinearModel:
-        """Generated attacks, and requests of one candidate, show what an attack is; without either, all candidates do."""
+        """Generated attacks and requests of one candidate show what an attack is; without them, all candidates do."""
         own = self.candidates[: len(self.candidates) - self.generated]
         certain = [ids for ids in own if len(ids) == 1] + [ids[-1:] for ids in self.candidates[len(own) :]]
         if len(certain) < FEWEST_REQUESTS:
@@ -282,24 +292,30 @@ class _Learner:
         part = (margin > least) & (stretch[:, 1] - stretch[:, 0] <= max(self.config.windows))
         return [(long[part], stretch[part], sign, 0.5)]
 
-    def _training_texts(self, ids: npt.NDArray[np.int64], shorten: bool) -> list[str]:
-        return [self.texts.all[i][:_LONGEST_TRAINING_TEXT] if shorten else self.texts.all[i] for i in ids]
-
     def _solve(self, groups: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None, int, Any]]) -> LinearModel:
         import scipy.sparse as sp
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.svm import LinearSVC
 
         groups = [group for group in groups if len(group[0])]
         rows = [
-            stretch_rows(self._training_texts(ids, stretches is None), stretches, self.texts.shape)
+            self.texts.rows(ids)
+            if stretches is None
+            else stretch_rows([self.texts.all[i] for i in ids], stretches, self.texts.shape)
             for ids, stretches, _, _ in groups
         ]
         signs = np.concatenate([np.full(len(ids), sign) for ids, _, sign, _ in groups])
         weights = np.concatenate([np.broadcast_to(weight, len(ids)) for ids, _, _, weight in groups])
-        solver = LinearSVC(C=self.config.c, tol=1e-2, max_iter=100, random_state=self.config.seed)
-        solver.fit(sp.vstack(rows, format="csr"), signs, sample_weight=weights)
+        solver = LinearSVC(C=self.config.c, tol=1e-2, max_iter=_PASSES, random_state=self.config.seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a bounded number of passes is wanted
+            solver.fit(sp.vstack(rows, format="csr"), signs, sample_weight=weights)
         return LinearModel.from_floats(
-            solver.coef_[0], float(solver.intercept_[0]), self.texts.shape, self.config.windows
+            solver.coef_[0],
+            float(solver.intercept_[0]),
+            self.texts.shape,
+            self.config.windows,
+            self.config.window_penalty,
         )
 
 
@@ -509,9 +525,10 @@ def _write(
     settings = {
         "kind": KIND,
         "bits": model.shape.bits,
-        "chars": model.shape.chars,
-        "tokens": model.shape.tokens,
+        "chars": list(model.shape.chars),
+        "tokens": list(model.shape.tokens),
         "windows": list(model.windows),
+        "window_penalty": model.window_penalty,
         "bias": model.bias,
         "slope": classifier.slope,
         "offset": classifier.offset,
