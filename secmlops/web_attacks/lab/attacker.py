@@ -216,9 +216,6 @@ def _in_query(attacker: Visitor, attack_class: str, pause_s: float) -> LabReques
         draft.query[index : index + 1] = _bracketed(name, text)
     else:
         draft.query[index] = (name, _query_text(text, rng))
-    if rng.random() < 0.04:
-        draft.purpose = "page"
-        draft.headers.append(("Cookie", ""))
     return _request(attacker, draft, attack_class, f"query:{name}", plain, tags, pause_s)
 
 

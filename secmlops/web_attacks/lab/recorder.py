@@ -16,7 +16,8 @@ import time
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -206,16 +207,20 @@ def _check(out_pcap: Path, normal: int, attacks: int, sites: int) -> None:
 
 
 def _run(job: "_Recording", plans: Sequence[Plan]) -> None:
-    """Run the recording in a loop of its own, beside a loop that may already run in this thread (a notebook)."""
+    """Run the recording in a loop of its own; in another thread where this one already runs a loop (a notebook)."""
+    if not _loop_is_running():
+        asyncio.run(job.run(plans))
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, job.run(plans)).result()
+
+
+def _loop_is_running() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(job.run(plans))
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, job.run(plans)).result()
+        return False
+    return True
 
 
 class _Recording:
@@ -281,8 +286,9 @@ class _Recording:
         self._per_status.update(finished.statuses)
         self._counts["connections"] += finished.connections
         step = max(1, self._total // 100)
-        if self._on_progress and before // step != self._counts["requests"] // step:
-            self._on_progress(self._counts["requests"], self._total)
+        done = self._counts["requests"]
+        if self._on_progress and (before // step != done // step or done == self._total):
+            self._on_progress(done, self._total)
 
     def _flush(self, until: float) -> None:
         """Write the frames before `until`: no session still to come starts earlier."""
@@ -501,9 +507,12 @@ class _Tap(asyncio.Protocol):
         self._has_body = request.has_body
         self._needed = 0
         self._waiter = asyncio.get_running_loop().create_future()
+        if self._transport.is_closing():
+            self._wake()
         self._transport.write(request.wire)
         if not request.complete:
-            self._transport.write_eof()
+            with suppress(OSError):  # the server may have left already
+                self._transport.write_eof()
         try:
             await asyncio.wait_for(self._waiter, _REPLY_TIMEOUT_S)
         except TimeoutError:

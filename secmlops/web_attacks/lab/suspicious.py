@@ -334,7 +334,7 @@ name
     Script «Surname»
     «person» "Ace" «Surname»
 url:
-    http://localhost:«int:3000-9000»/«label» http://«private_ip»/status
+    https://«domain»/127.0.0.1-explained https://«domain»/wiki/Localhost
     https://«domain»/select?from=«label»&where=«label» https://«domain»/«label»/../«label» http://«domain»/?q=<3
     https://«domain»/r?u=https%3A%2F%2F«domain»%2F«label» https://«domain»/wiki/Cross-site_scripting
     https://«domain»/docs/etc/passwd https://user@«domain»/ https://«domain»/a'«label»

