@@ -162,7 +162,8 @@ _QUARANTINE_SCHEMA = pa.schema(
         ("data", pa.binary()),
     ]
 )
-_BYTES = ("method", "host", "uri", "headers", "body", "raw")
+WIRE_COLUMNS = ("method", "host", "uri", "headers", "body", "raw")
+"""Columns that hold wire bytes: name them as `binary` in a query."""
 
 
 class QuarantinedRecord(Protocol):
@@ -288,7 +289,7 @@ def export(
                secu_label1, secu_label2, reviewed, tags
         FROM http_packets AS p WHERE {" AND ".join(conditions)} ORDER BY packet_id
     """  # noqa: S608 - the conditions are written above; values travel as parameters
-    for batch in warehouse.stream(sql, params, binary=_BYTES):
+    for batch in warehouse.stream(sql, params, binary=WIRE_COLUMNS):
         for row in batch.to_pylist():
             yield _labelled(row)
 
@@ -301,7 +302,7 @@ def unlabelled(warehouse: Warehouse) -> Iterator[tuple[str, HttpRequest]]:
         FROM http_packet_records FINAL
         WHERE packet_id NOT IN (SELECT packet_id FROM http_packet_labels) ORDER BY packet_id
     """
-    for batch in warehouse.stream(sql, binary=_BYTES):
+    for batch in warehouse.stream(sql, binary=WIRE_COLUMNS):
         for row in batch.to_pylist():
             yield row["packet_id"], request_from_row(row)
 

@@ -12,7 +12,7 @@ drawn by group, and a second pass holds back wider groups, so that a block stand
 """
 
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal

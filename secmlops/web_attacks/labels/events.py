@@ -1,12 +1,5 @@
-"""First-level labels, second-level reviews, and their history: appended, never overwritten.
+"""The events of a label's history: proposals and reviews, appended and never changed."""
 
-A proposal (by a signature set, the lab, a person) says what a packet is. Somebody else reviews it: agrees, changes
-or rejects. A review stands until the next review; a proposal that comes after it waits and changes nothing that is
-already reviewed. Only packets whose latest review agreed or changed are for training (ATLAS AML.M0007).
-"""
-
-import csv
-import json
 import re
 import uuid
 from collections import Counter
@@ -14,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import pyarrow as pa
@@ -158,15 +150,23 @@ class ProposeCounts:
 
 @dataclass(frozen=True, slots=True)
 class ReviewCounts:
-    """How many labels one `review` agreed with, changed and rejected."""
+    """What one `review` did.
+
+    Attributes:
+        agreed: labels confirmed; also by a `change` to what was proposed.
+        changed: labels replaced by another.
+        rejected: labels taken away.
+        unchanged: decisions that the same reviewer had made already and that still stand; not written again.
+    """
 
     agreed: int
     changed: int
     rejected: int
+    unchanged: int = 0
 
     @property
     def reviewed(self) -> int:
-        """All of them."""
+        """Reviews written."""
         return self.agreed + self.changed + self.rejected
 
 
@@ -260,20 +260,27 @@ def review(warehouse: Warehouse, decisions: Iterable[Decision], by: str) -> Revi
         StaleDecision: the reviewer saw a proposal that has been replaced.
         LabelError: two decisions about one packet, a change without a label, an unknown label or class.
     """
+    return review_by(warehouse, ((decision, by) for decision in decisions))
+
+
+def review_by(warehouse: Warehouse, decisions: Iterable[tuple[Decision, str]]) -> ReviewCounts:
+    """Like `review`, for decisions of several reviewers: pairs of a decision and who took it."""
     create_tables(warehouse)
-    by = _checked_name(by)
-    wanted: dict[str, Decision] = {}
-    for decision in map(_checked_decision, decisions):
+    wanted: dict[str, tuple[Decision, str]] = {}
+    for decision, by in decisions:
         if decision.packet_id in wanted:
             raise LabelError(decision.packet_id, "two decisions in one review: keep one")
-        wanted[decision.packet_id] = decision
+        wanted[decision.packet_id] = _checked_decision(decision), _checked_name(by)
     events: list[dict[str, Any]] = []
     for ids in _id_chunks(wanted):
         standing = _standing(warehouse, ids)
-        events += [_review_event(wanted[packet_id], by, standing.get(packet_id)) for packet_id in ids]
+        for packet_id in ids:
+            event = _review_event(*wanted[packet_id], standing.get(packet_id))
+            if not _already_reviewed(event, standing[packet_id]):
+                events.append(event)
     _append(warehouse, events)
-    counts = Counter(decision.action for decision in wanted.values())
-    return ReviewCounts(counts["agree"], counts["change"], counts["reject"])
+    counts = Counter(event["decision"] for event in events)
+    return ReviewCounts(counts["agree"], counts["change"], counts["reject"], len(wanted) - len(events))
 
 
 def history(warehouse: Warehouse, packet_id: str) -> list[LabelEvent]:
@@ -322,8 +329,8 @@ def count(warehouse: Warehouse) -> LabelCounts:
 
 def _standing(warehouse: Warehouse, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     sql = """
-        SELECT packet_id, proposal_id, decision, reviewed, pending, pending_label1, pending_label2, pending_by,
-               pending_at, pending_tags, last_at
+        SELECT packet_id, proposal_id, decision, secu_label1, secu_label2, reviewed_by, tags,
+               pending, pending_label1, pending_label2, pending_by, pending_at, pending_tags, last_at
         FROM http_packet_labels_now WHERE packet_id IN {ids:Array(String)}
     """
     return {row["packet_id"]: row for row in warehouse.query(sql, {"ids": list(ids)}).to_pylist()}
@@ -344,6 +351,11 @@ def _already_proposed(proposal: Proposal, by: str, standing: dict[str, Any] | No
         list(proposal.tags),
         by,
     ) == (standing["pending_label1"], standing["pending_label2"], standing["pending_tags"], standing["pending_by"])
+
+
+def _already_reviewed(event: dict[str, Any], standing: dict[str, Any]) -> bool:
+    fields = ("decision", "secu_label1", "secu_label2", "reviewed_by", "tags")
+    return not standing["pending"] and all(event[name] == standing[name] for name in fields)
 
 
 def _proposal_event(proposal: Proposal, by: str, standing: dict[str, Any] | None) -> dict[str, Any]:
@@ -375,13 +387,14 @@ def _review_event(decision: Decision, by: str, standing: dict[str, Any] | None) 
     if _same_person(by, standing["pending_by"]):
         raise ReviewerIsProposer(decision.packet_id, by)
     label, attack_class = _label_after(decision, standing)
+    as_proposed = (label, attack_class) == (standing["pending_label1"], standing["pending_label2"])
     at = _after(standing)
     return {
         "event_id": uuid.uuid4().hex,
         "packet_id": decision.packet_id,
         "kind": "review",
         "proposal_id": standing["proposal_id"],
-        "decision": decision.action,
+        "decision": "agree" if as_proposed else decision.action,
         "secu_label1": label,
         "secu_label2": attack_class,
         "proposed_by": standing["pending_by"],
