@@ -58,7 +58,7 @@ def _plain(folder: Path) -> float:
         return str(folder / name)
 
     began = time.monotonic()
-    rate = business_understanding.state_requirements(policy, at("policy"), at("e0"))
+    business_understanding.state_requirements(policy, at("policy"), at("e0"))
     data_engineering.gather_captures("", at("captures"), normal=NORMAL, attacks=ATTACKS, seed=SEED)
     data_engineering.collect_packets(at("captures"), warehouse, at("e0"), at("e1"))
     data_engineering.label_packets(at("captures"), warehouse, "", at("e1"), at("e2"))
@@ -70,10 +70,10 @@ def _plain(folder: Path) -> float:
         model_engineering.train_classifier(
             at("clean"),
             at("validation"),
+            at("policy"),
             name,
             at(f"{name}-model"),
             at(f"{name}-t"),
-            max_false_positive_rate=rate,
             seed=SEED,
             mutated_copies=1,
         )

@@ -174,8 +174,8 @@ def pipeline(
             train_classifier(
                 train=sanitized.outputs["sanitized"],
                 validation=prepared.outputs["validation"],
+                requirements=stated.outputs["requirements"],
                 architecture=architecture,
-                max_false_positive_rate=stated.outputs["Output"],
                 seed=seed,
                 mutated_copies=copies,
                 weights=weights,

@@ -5,7 +5,7 @@ from components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def state_requirements(policy: dict, requirements: Output[Artifact], evidence: Output[Artifact]) -> float:
+def state_requirements(policy: dict, requirements: Output[Artifact], evidence: Output[Artifact]):
     """Fix what the model must fulfil before any data is looked at.
 
     Args:
@@ -13,12 +13,9 @@ def state_requirements(policy: dict, requirements: Output[Artifact], evidence: O
         requirements: the validated policy, which every later step reads.
         evidence: which risk each requirement answers.
 
-    Returns:
-        The policy's highest false-positive rate, at which models choose their threshold.
-
     Raises:
         PolicyInvalid: it is not a policy.
     """
     from secmlops.web_attacks.steps import business_understanding
 
-    return business_understanding.state_requirements(policy, requirements.path, evidence.path)
+    business_understanding.state_requirements(policy, requirements.path, evidence.path)

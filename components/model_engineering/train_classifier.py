@@ -8,8 +8,8 @@ from components import IMAGE
 def train_classifier(
     train: Input[Dataset],
     validation: Input[Dataset],
+    requirements: Input[Artifact],
     architecture: str,
-    max_false_positive_rate: float,
     seed: int,
     mutated_copies: int,
     weights: str,
@@ -23,8 +23,8 @@ def train_classifier(
     Args:
         train: labelled requests to learn from.
         validation: labelled requests for calibration, threshold and early stopping.
+        requirements: the policy of this run; its operating point sets the decision threshold.
         architecture: `svm`, `distilbert` or `mobilebert`.
-        max_false_positive_rate: where the decision threshold is set on validation normals.
         seed: seed of everything random.
         mutated_copies: mutated copies of each attack added to training (AML.M0003, Model Hardening); 0: none.
         weights: URI of pretrained transformer weights; empty: from configuration.
@@ -42,10 +42,10 @@ def train_classifier(
         model_engineering.train_classifier(
             train.path,
             validation.path,
+            requirements.path,
             architecture,
             model.path,
             evidence.path,
-            max_false_positive_rate=max_false_positive_rate,
             seed=seed,
             mutated_copies=mutated_copies,
             weights=weights,

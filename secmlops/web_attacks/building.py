@@ -90,7 +90,7 @@ def build(
     with tempfile.TemporaryDirectory() as temporary:
         run = _Run(Path(temporary), report)
         records = list(jsonl.read_labelled(lines, left_out))
-        max_false_positive_rate = business_understanding.state_requirements(
+        business_understanding.state_requirements(
             policy.model_dump(exclude_none=True), run["policy.json"], run["stated"]
         )
         data_engineering.split_requests(
@@ -110,7 +110,6 @@ def build(
                 name,
                 model,
                 copies=copies,
-                max_false_positive_rate=max_false_positive_rate,
                 seed=seed,
                 weights=weights,
                 site_normals=site_normals,
@@ -138,6 +137,7 @@ def _attempt(run: _Run, name: str, model: str, *, copies: int, seed: int, **trai
     model_engineering.train_classifier(
         run["train"],
         run["validation"],
+        run["policy.json"],
         model,
         run[f"{name}-model"],
         run[f"{name}-trained"],

@@ -12,16 +12,13 @@ from secmlops.lifecycle.stages import Stage
 from secmlops.progress import say
 
 
-def state_requirements(policy: Mapping[str, Any], requirements: str, evidence: str) -> float:
+def state_requirements(policy: Mapping[str, Any], requirements: str, evidence: str) -> None:
     """Check the policy and write it down for the run.
 
     Args:
         policy: content of a policy file.
         requirements: where the policy is written, as YAML that is also JSON.
         evidence: the dossier that begins here.
-
-    Returns:
-        The highest false-positive rate at which a model may choose its threshold.
 
     Raises:
         PolicyInvalid: it is no policy.
@@ -39,4 +36,3 @@ def state_requirements(policy: Mapping[str, Any], requirements: str, evidence: s
     )
     hand_on([], evidence, record)
     say(f"policy {stated.name} {stated.version}, {len(stated.requirements)} requirements")
-    return stated.operating_point.max_false_positive_rate

@@ -113,7 +113,7 @@ def label_packets(captures: str, warehouse: str, reviews: str, dossier: str, evi
         proposed = labels.propose(house, _proposals(house), by=FIRST_LEVEL).proposed
         for file in _captures(captures):
             if labels_path(file).exists():
-                done += _counted(labels.review(house, _lab_decisions(file), by=LAB_REVIEWER))
+                done += _counted(labels.review(house, _lab_decisions(house, file), by=LAB_REVIEWER))
         if reviews:
             with tempfile.TemporaryDirectory() as folder:
                 file = objects.fetch(reviews, Path(folder) / Path(reviews).name)
@@ -276,12 +276,21 @@ def _proposals(house: Warehouse) -> Iterator[labels.Proposal]:
             yield labels.Proposal(packet_id, label, attack_class, note=rule)
 
 
-def _lab_decisions(capture: Path) -> Iterator[labels.Decision]:
-    """What the lab knows of its own traffic, as a second reviewer's decisions."""
+def _lab_decisions(house: Warehouse, capture: Path) -> Iterator[labels.Decision]:
+    """What the lab knows of its own traffic, as a second reviewer's decisions on what waits for review."""
+    waiting = {
+        record.packet_id: (record.label, record.attack_class)
+        for record in packets.export(house, reviewed_only=False)
+        if not record.reviewed
+    }
     for record in lab_labelled(readers.read(capture), labels_path(capture)):
-        yield labels.Decision(
-            record.packet_id, "change", record.label, record.attack_class, note="ground truth", tags=record.tags
-        )
+        truth = (record.label, record.attack_class)
+        if record.packet_id not in waiting:
+            continue
+        if waiting[record.packet_id] == truth:
+            yield labels.Decision(record.packet_id, "agree", note="ground truth", tags=record.tags)
+        else:
+            yield labels.Decision(record.packet_id, "change", *truth, note="ground truth", tags=record.tags)
 
 
 def _counted(reviewed: labels.ReviewCounts) -> Counter[str]:

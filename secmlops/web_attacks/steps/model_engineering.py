@@ -5,6 +5,7 @@ from pathlib import Path
 from secmlops.bundle import file_digest, model_digest
 from secmlops.lifecycle.dossier import hand_on
 from secmlops.lifecycle.evidence import Evidence
+from secmlops.lifecycle.policy import load_policy
 from secmlops.lifecycle.stages import Stage
 from secmlops.progress import reporter, say
 from secmlops.storage import objects
@@ -16,11 +17,11 @@ from secmlops.web_attacks.request import HttpRequest
 def train_classifier(
     train: str,
     validation: str,
+    requirements: str,
     architecture: str,
     model: str,
     evidence: str,
     *,
-    max_false_positive_rate: float,
     seed: int,
     mutated_copies: int,
     weights: str = "",
@@ -31,10 +32,10 @@ def train_classifier(
     Args:
         train: requests to learn from.
         validation: requests for calibration, threshold and early stopping.
+        requirements: the policy; the threshold is set at its false-positive rate on validation normals.
         architecture: one of `models.MODELS`.
         model: the directory to write.
         evidence: a dossier with this training's record.
-        max_false_positive_rate: where the threshold is set on validation normals.
         seed: seed of everything random.
         mutated_copies: mutated copies of each attack (AML.M0003).
         weights: URI of pretrained transformer weights; empty: from configuration.
@@ -47,6 +48,7 @@ def train_classifier(
         UnknownModel: no such architecture.
         TooFewLabels: a class has too few rows.
     """
+    max_false_positive_rate = load_policy(requirements).operating_point.max_false_positive_rate
     metrics = models.train(
         architecture,
         read_dataset(train),
