@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, BinaryIO, cast
 
 import typer
 
@@ -42,9 +42,9 @@ def _failing_clearly(code: int = FAILED) -> Iterator[None]:
 
 
 @contextmanager
-def _input(name: str) -> Iterator[IO[bytes]]:
+def _input(name: str) -> Iterator[BinaryIO]:
     if name == "-":
-        yield sys.stdin.buffer
+        yield cast(BinaryIO, sys.stdin.buffer)
     else:
         with open(name, "rb") as file:
             yield file
@@ -62,6 +62,10 @@ def _output(name: str) -> Iterator[IO[str]]:
 def _policy_of_pipeline(name: str) -> Path:
     """The policy file that ships beside the pipeline of that name."""
     return Path(str(files("pipelines"))) / "policies" / f"{name}.yaml"
+
+
+def _write_refused(refused: IO[str], number: int, line: bytes, error: SecmlopsError) -> None:
+    refused.write(_dump({"line": number, "reason": str(error), "data": line.decode("latin-1")}))
 
 
 def _dump(record: dict[str, Any]) -> str:
@@ -153,9 +157,7 @@ def train(
             mutated_copies=mutated_copies,
             report=report,
             seed=seed,
-            on_unreadable=lambda number, line, error: refused.write(
-                _dump({"line": number, "reason": str(error), "data": line.decode("latin-1")})
-            ),
+            on_unreadable=lambda number, line, error: _write_refused(refused, number, line, error),
         )
     typer.echo(f"bundle: {built.bundle}\nreport: {built.report}", err=True)
     if built.unreadable:

@@ -18,7 +18,7 @@ def judge_models(
     metrics: Output[Metrics],
     report: Output[HTML],
     evidence: Output[Artifact],
-) -> NamedTuple("Judgement", [("passed", bool), ("retrain", list[str])]):
+) -> NamedTuple("Judgement", [("passed", bool), ("retrain", list[str])]):  # type: ignore[valid-type]
     """The gate: judge every candidate by the policy and choose the champion.
 
     Args:

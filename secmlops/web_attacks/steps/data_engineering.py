@@ -236,7 +236,7 @@ def check_poisoning(
     kept = poisoning.sanitize(records, suspects)
     write_dataset(kept, sanitized)
     report.write_data_report(Path(report_file), suspects=suspects, records=records)
-    by_reason = Counter(suspect.reason for suspect in suspects)
+    by_reason: Counter[str] = Counter(suspect.reason for suspect in suspects)
     record = Evidence(
         stage=Stage.DATA_ENGINEERING,
         mitigations=("AML.M0007",),

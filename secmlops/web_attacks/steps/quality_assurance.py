@@ -18,11 +18,16 @@ from secmlops.lifecycle.stages import Stage
 from secmlops.progress import reporter, say
 from secmlops.storage.warehouse import open_warehouse
 from secmlops.web_attacks import models, report, robustness
+from secmlops.web_attacks.classifier import Classifier
 from secmlops.web_attacks.dataset import read_dataset
 from secmlops.web_attacks.evaluation import Evaluation, evaluate
+from secmlops.web_attacks.probes import suspicious_requests
 from secmlops.web_attacks.robustness import RobustnessReport
 
 USE_CASE = "web_attacks"
+MIN_SUSPICIOUS = 50
+PROBES = 400
+PROBE_SEED = 40_961
 
 
 class ModelRejected(SecmlopsError):
@@ -113,7 +118,7 @@ def evaluate_classifier(
     """
     classifier = models.load_classifier(_files(Path(model)))
     records = read_dataset(test)
-    measured = evaluate(classifier, records)
+    measured = _with_probes(evaluate(classifier, records), classifier)
     attacked = robustness.attack(
         classifier,
         records,
@@ -227,6 +232,19 @@ def reject_model(verdict: str, dossier: str, warehouse: str, run_id: str, report
     with open_warehouse(warehouse) as house:
         register(house, failed, use_case=USE_CASE, run_id=run_id)
     raise ModelRejected(failed)
+
+
+def _with_probes(measured: Evaluation, classifier: Classifier) -> Evaluation:
+    """Where the data holds too few suspicious harmless requests to tell, ask the standing probes."""
+    if measured.n_suspicious_benign >= MIN_SUSPICIOUS:
+        return measured
+    probed = evaluate(classifier, suspicious_requests(PROBES, PROBE_SEED))
+    return measured.model_copy(
+        update={
+            "n_suspicious_benign": probed.n_suspicious_benign,
+            "suspicious_benign_fpr": probed.suspicious_benign_fpr,
+        }
+    )
 
 
 def _files(model: Path) -> dict[str, bytes]:
