@@ -57,6 +57,8 @@ class Suspect(Protocol):
     def given_label(self) -> str: ...  # noqa: D102
     @property
     def expected_label(self) -> str: ...  # noqa: D102
+    @property
+    def detail(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +433,7 @@ class _SuspectRow:
     score: str
     given_label: str
     expected_label: str
+    detail: str
     target: str
 
 
@@ -449,6 +452,7 @@ def _data_context(
             score=f"{one.score:.2f}",
             given_label=one.given_label,
             expected_label=one.expected_label,
+            detail=one.detail,
             target=_target(records[one.index]) if records else "",
         )
         for one in ranked[:_SHOWN_SUSPECTS]

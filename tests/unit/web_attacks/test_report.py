@@ -182,6 +182,7 @@ class Found:
     score: float
     given_label: str
     expected_label: str
+    detail: str
 
 
 def varied():
@@ -202,7 +203,7 @@ def varied():
 
 def test_the_data_report_shows_findings_split_and_suspects(tmp_path):
     data = varied()
-    suspects = [Found("ab" * 32, 8, "neighbours disagree", 0.91, "normal", "attack")]
+    suspects = [Found("ab" * 32, 8, "neighbours disagree", 0.91, "normal", "attack", "9 of 10 are attacks")]
     write_data_report(
         tmp_path / "data.html",
         validation=validate(data),
@@ -215,6 +216,7 @@ def test_the_data_report_shows_findings_split_and_suspects(tmp_path):
     assert "1 of 20 labels contradict" in text
     assert HOSTILE in text
     assert "Held back by" in text
+    assert "9 of 10 are attacks" in text
 
 
 def test_no_suspects_is_not_the_same_as_no_check(tmp_path):
