@@ -9,6 +9,7 @@ scored later. Thresholds and probabilities come from scores of sites that the sc
 import hashlib
 import json
 import math
+import random
 import re
 import time
 import warnings
@@ -25,6 +26,7 @@ from secmlops.web_attacks import background, known_attacks
 from secmlops.web_attacks.calibration import Floats, Platt, bounded_quantile, choose_margin, fit_platt
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.decoding import parts, readings
+from secmlops.web_attacks.mutations import mutate
 from secmlops.web_attacks.ngram_model import LinearModel
 from secmlops.web_attacks.ngrams import Shape, features, lay_out
 from secmlops.web_attacks.request import HttpRequest
@@ -40,6 +42,7 @@ _HARD_MARGIN: Final = -0.6
 _OTHER_PART_WEIGHT: Final = 0.3
 _LONGEST_TRAINING_TEXT: Final = 4096
 _ROWS_AT_ONCE: Final = 2000
+_MOST_MUTATIONS: Final = 8
 _PASSES: Final = 60
 SITE_UNDER_PROTECTION: Final = "\0site"
 
@@ -200,12 +203,23 @@ def fit(corpus: Corpus, bags: Sequence[Bag], config: SvmConfig, rounds: int, tel
     return Fitted(model, learner.witnesses, [bag.attack_class for bag in learner.attack_bags])
 
 
+Group = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None, int, Any]
+"""Texts, their stretches (None: the whole texts), their sign and their weights."""
+
+
+def mutated(text: str, attack_class: str, copies: int, chance: random.Random) -> list[str]:
+    """Copies of an attack that do the same and look different, from one to `_MOST_MUTATIONS` mutations deep."""
+    found = (mutate(text, attack_class or "other", chance, chance.randint(1, _MOST_MUTATIONS)) for _ in range(copies))
+    return [copy for copy in dict.fromkeys(found) if copy != text]
+
+
 class _Learner:
     """The state of one fit: what is normal, what may be the attack, and what was found hard."""
 
     def __init__(self, corpus: Corpus, bags: Sequence[Bag], config: SvmConfig):
         self.texts, self.config = corpus.texts, config
         self.random = np.random.default_rng(config.seed)
+        self.chance = random.Random(config.seed)
         normal_bags = [bag.texts for bag in bags if not bag.attack]
         self.seen_normal = np.unique(np.concatenate([*normal_bags, corpus.normals])) if normal_bags else corpus.normals
         self.base_normals = np.union1d(self._thinned(self.seen_normal), corpus.normals)
@@ -222,6 +236,7 @@ class _Learner:
         self.generated = len(corpus.generated)
         self.witnesses = np.array([ids[-1] for ids in self.candidates], dtype=np.int64)
         self.hard: dict[int, None] = {}
+        self.mutants: dict[int, list[npt.NDArray[np.int64]]] = {}
 
     def _habits(self, attacks: Sequence[Bag]) -> npt.NDArray[np.int64]:
         """Texts of so many attacks that they tell the attacker's client, not the attack."""
@@ -253,26 +268,26 @@ class _Learner:
         return self._solve([(self.base_normals, None, -1, 1.0), (positives, None, 1, weights)])
 
     def next(self, model: LinearModel) -> LinearModel:
-        """Choose witnesses, hard texts and windows with the model, and fit anew."""
-        flat = np.concatenate(self.candidates)
-        margin, _ = self.texts.margins(model, flat)
-        others = self._choose(flat, margin)
-        positives = np.unique(self.witnesses)
-        groups: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None, int, Any]] = [
+        """Choose witnesses, mutants, hard texts and hard windows with the model, and fit anew."""
+        others = self._choose(model)
+        positives = np.unique(np.concatenate([self.witnesses, self._mutants(model)]))
+        groups: list[Group] = [
             (positives, None, 1, 1.0),
-            (others, None, -1, _OTHER_PART_WEIGHT),
+            (np.setdiff1d(others, positives), None, -1, _OTHER_PART_WEIGHT),
             *self._windows(model, positives, 1, -np.inf),
         ]
-        normal_margin, _ = self.texts.margins(model, self.seen_normal)
-        hard = self.seen_normal[normal_margin > _HARD_MARGIN]
+        margin, _ = self.texts.margins(model, self.seen_normal)
+        hard = self.seen_normal[margin > _HARD_MARGIN]
         self.hard.update(dict.fromkeys(hard[: self.config.max_texts // 4].tolist()))
         normals = np.union1d(self.base_normals, np.fromiter(self.hard, dtype=np.int64, count=len(self.hard)))
         groups.append((normals, None, -1, 1.0))
         groups += self._windows(model, normals, -1, _HARD_MARGIN)
         return self._solve(groups)
 
-    def _choose(self, flat: npt.NDArray[np.int64], margin: Floats) -> npt.NDArray[np.int64]:
+    def _choose(self, model: LinearModel) -> npt.NDArray[np.int64]:
         """Set the witnesses; returns the candidates that are surely none."""
+        flat = np.concatenate(self.candidates)
+        margin, _ = self.texts.margins(model, flat)
         at, other = 0, []
         for number, ids in enumerate(self.candidates):
             found = margin[at : at + len(ids)]
@@ -280,11 +295,27 @@ class _Learner:
             self.witnesses[number] = ids[best]
             other.append(ids[(found < 0) & (np.arange(len(ids)) != best)])
             at += len(ids)
-        return np.setdiff1d(np.concatenate(other), self.witnesses)
+        return np.concatenate(other)
 
-    def _windows(
-        self, model: LinearModel, ids: npt.NDArray[np.int64], sign: int, least: float
-    ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None, int, Any]]:
+    def _mutants(self, model: LinearModel) -> npt.NDArray[np.int64]:
+        """Mutated copies of the witnesses, each in its reading with the largest margin, the hardest kept."""
+        if not self.config.mutate:
+            return np.zeros(0, dtype=np.int64)
+        for number, bag in zip(self.witnesses.tolist(), self.attack_bags, strict=True):
+            if number not in self.mutants:
+                self.mutants[number] = [
+                    self.texts.add(readings(text))
+                    for text in mutated(self.texts.all[number], bag.attack_class, self.config.mutate, self.chance)
+                ]
+        bags = [ids for number in np.unique(self.witnesses).tolist() for ids in self.mutants[number]]
+        flat = np.unique(np.concatenate(bags)) if bags else np.zeros(0, dtype=np.int64)
+        margin = np.empty(len(self.texts.all))
+        margin[flat] = self.texts.margins(model, flat)[0]
+        chosen = np.array([ids[np.argmax(margin[ids])] for ids in bags], dtype=np.int64)
+        hardest = np.argsort(margin[chosen], kind="stable")[: self.config.max_texts // 4]
+        return np.unique(chosen[hardest])
+
+    def _windows(self, model: LinearModel, ids: npt.NDArray[np.int64], sign: int, least: float) -> list[Group]:
         long = ids[[len(self.texts.all[i]) > min(self.config.windows, default=1 << 30) for i in ids]]
         if not len(long):
             return []
@@ -292,7 +323,7 @@ class _Learner:
         part = (margin > least) & (stretch[:, 1] - stretch[:, 0] <= max(self.config.windows))
         return [(long[part], stretch[part], sign, 0.5)]
 
-    def _solve(self, groups: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None, int, Any]]) -> LinearModel:
+    def _solve(self, groups: list[Group]) -> LinearModel:
         import scipy.sparse as sp
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.svm import LinearSVC
