@@ -21,7 +21,6 @@ def test_the_shipped_policy_is_valid_and_names_the_metrics_of_the_evaluation():
     assert {requirement.metric for requirement in policy.requirements} == {
         "tpr_at_1pct_fpr",
         "false_positive_rate",
-        "f1",
         "balanced_accuracy",
         "suspicious_benign_fpr",
         "evasion_rate",
