@@ -79,6 +79,14 @@ class LinearModel:
             self._widen(total, count, batch, window, margin, start, stop)
         return Margins(margin, start - first, stop - first)
 
+    def densest(self, batch: Batch, start: int, stop: int, width: int) -> tuple[int, int]:
+        """The stretch of `width` codes with the largest sum, inside a stretch of a batch's only text."""
+        if stop - start <= width:
+            return start, stop
+        total, _ = self._sums(batch)
+        first = start + int(np.argmax(total[start + width : stop + 1] - total[start : stop + 1 - width]))
+        return first, first + width
+
     def _sums(self, batch: Batch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         size = len(batch.codes)
         weight = np.zeros(size + 1, dtype=np.int64)

@@ -120,7 +120,7 @@ class SvmClassifier:
         classes: attack classes of the class head, in its order.
         class_weights: shape (classes, 2**class_bits), float32.
         class_bias: shape (classes,).
-        allowances: by part label, how much margin a site's normal traffic needs there.
+        allowances: by part label, how much margin the normal traffic of the protected site needs there.
     """
 
     model: LinearModel
@@ -213,7 +213,7 @@ class SvmClassifier:
             verdict=ATTACK if attack else NORMAL,
             attack_class=self._classify(reading) if attack else "",
             part=label,
-            evidence=_evidence(reading),
+            evidence=self._evidence(reading) if attack else "",
         )
 
     def _classify(self, reading: _Reading) -> str:
@@ -225,6 +225,16 @@ class SvmClassifier:
         folded = buckets >> np.uint32(self.model.shape.bits - bits)
         scores = self.class_weights[:, folded].sum(axis=1) / max(np.sqrt(len(folded)), 1.0) + self.class_bias
         return self.classes[int(np.argmax(scores))]
+
+    def _evidence(self, reading: _Reading) -> str:
+        """The stretch of the decoded text that drove the margin, with control characters as blanks."""
+        batch = lay_out([reading.text])
+        start, stop = self.model.densest(batch, reading.start, reading.stop, EVIDENCE_CHARS // 2)
+        raw = reading.text.replace("\0", " ").encode("utf-8", "surrogatepass")
+        first = int(batch.origins[start]) if start else 0
+        last = int(batch.origins[min(stop, len(batch.origins) - 1)]) - 1
+        shown = raw[first : max(last, first)].decode("utf-8", "ignore").strip()
+        return "".join(char if char.isprintable() else " " for char in shown[:EVIDENCE_CHARS])
 
     def _read(self, texts: set[str]) -> dict[str, _Reading]:
         """The worst reading of each text."""
@@ -260,18 +270,6 @@ def _within(
     """The n-grams that begin inside the stretch that gave the margin."""
     at = np.arange(len(buckets)) if positions is None else positions[: len(buckets)]
     return buckets[(buckets != 0) & (at >= reading.start) & (at < reading.stop)]
-
-
-def _evidence(reading: _Reading) -> str:
-    """The stretch of the decoded text that gave the margin, with control characters made visible."""
-    if reading.margin == -np.inf:
-        return ""
-    batch = lay_out([reading.text])
-    raw = reading.text.replace("\0", " ").encode("utf-8", "surrogatepass")
-    first = int(batch.origins[reading.start]) if reading.start else 0
-    last = int(batch.origins[min(reading.stop, len(batch.origins) - 1)]) - 1
-    shown = raw[first : max(last, first)].decode("utf-8", "ignore").strip()
-    return "".join(char if char.isprintable() else " " for char in shown[:EVIDENCE_CHARS])
 
 
 def _span(lengths: Sequence[int]) -> tuple[int, int]:

@@ -14,7 +14,7 @@ import re
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +38,9 @@ CLASS_BITS: Final = 14
 PER_SHAPE: Final = 6
 HABIT_SHARE: Final = 0.05
 """A text in more than this share of all attacks is a habit of the attacker's client."""
+FEWEST_ALARMS: Final = 5
+"""A parameter gets an allowance once so many normal requests of the site alarm in it."""
+MOST_ALLOWANCE: Final = 1.5
 _HARD_MARGIN: Final = -0.6
 _OTHER_PART_WEIGHT: Final = 0.3
 _LONGEST_TRAINING_TEXT: Final = 4096
@@ -58,12 +61,14 @@ class Bag:
         attack: the label.
         attack_class: the class of an attack.
         site: what folds group by.
+        labels: for a request of the site under protection, the part label of each text; otherwise empty.
     """
 
     texts: npt.NDArray[np.int64]
     attack: bool
     attack_class: str
     site: str
+    labels: tuple[str, ...] = ()
 
 
 class Texts:
@@ -371,12 +376,18 @@ def train(
     on_progress("calibrating", 0.92)
     held_out = held_out.joined(_margins_of(corpus.texts, learner.model, validation))
     normals, attacks = held_out.normals, held_out.attacks
-    deciding = held_out.site_normals if len(held_out.site_normals) >= FEWEST_REQUESTS else normals
     platt = fit_platt(normals, attacks)
-    threshold = platt.probability(choose_margin(deciding, attacks, max_false_positive_rate))
+    cut = choose_margin(normals, attacks, max_false_positive_rate)
+    allowances: dict[str, float] = {}
+    if len(held_out.site_normals) >= FEWEST_REQUESTS:
+        allowances = site_allowances(held_out.site_normals, cut, max_false_positive_rate)
+        cut = choose_margin(held_out.site_margins(allowances), attacks, max_false_positive_rate)
+    threshold = platt.probability(cut)
     classes, class_weights, class_bias = _class_head(corpus, learner, config)
-    classifier = SvmClassifier(learner.model, platt.slope, platt.offset, threshold, classes, class_weights, class_bias)
-    metrics = _metrics(held_out, platt, threshold)
+    classifier = SvmClassifier(
+        learner.model, platt.slope, platt.offset, threshold, classes, class_weights, class_bias, allowances
+    )
+    metrics = _metrics(held_out, allowances, platt, threshold)
     _write(out, classifier, config, metrics, _facts(train, validation, site_normals, time.monotonic() - begun))
     on_progress("done", 1.0)
     return metrics
@@ -392,7 +403,7 @@ def gather(train: Sequence[LabelledRequest], site_normals: Sequence[HttpRequest]
     """Take requests apart and join them with the generated texts."""
     texts = Texts(config.shape)
     bags = [_bag(texts, record.request, record.is_attack, record.attack_class, record.site) for record in train]
-    bags += [_bag(texts, request, False, "", SITE_UNDER_PROTECTION) for request in site_normals]
+    bags += [_labelled_bag(texts, request) for request in site_normals]
     normals = [form for text in background.normal_texts(config.background, config.seed) for form in readings(text)]
     generated = known_attacks.attack_texts(config.background // 2, config.seed)
     attacks = [Bag(texts.add(readings(text)), True, kind, "") for text, kind in generated]
@@ -404,6 +415,12 @@ def _bag(texts: Texts, request: HttpRequest, attack: bool, attack_class: str, si
     return Bag(texts.add(forms), attack, attack_class, site)
 
 
+def _labelled_bag(texts: Texts, request: HttpRequest) -> Bag:
+    read = [(part.label, form) for part in parts(request) for form in readings(part.text)]
+    ids = texts.add(form for _, form in read)
+    return Bag(ids, False, "", SITE_UNDER_PROTECTION, tuple(label for label, _ in read))
+
+
 @dataclass(frozen=True, slots=True)
 class HeldOut:
     """Margins of requests under models that did not see their site.
@@ -411,20 +428,24 @@ class HeldOut:
     Attributes:
         normals: of normal requests, those of the site under protection left out.
         attacks: of attacks.
-        site_normals: of normal requests of the site under protection.
+        site_normals: for each normal request of the site under protection, the margin of each part label.
     """
 
     normals: Floats
     attacks: Floats
-    site_normals: Floats
+    site_normals: list[dict[str, float]]
 
     def joined(self, other: "HeldOut") -> "HeldOut":
         """Both sets of margins as one."""
         return HeldOut(
             np.concatenate([self.normals, other.normals]),
             np.concatenate([self.attacks, other.attacks]),
-            np.concatenate([self.site_normals, other.site_normals]),
+            self.site_normals + other.site_normals,
         )
+
+    def site_margins(self, allowances: Mapping[str, float]) -> Floats:
+        """Margins of the protected site's requests once the allowances are granted."""
+        return np.array([max(m - allowances.get(label, 0.0) for label, m in one.items()) for one in self.site_normals])
 
 
 def _fold_of(bag: Bag, texts: Texts, by_site: bool, folds: int, seed: int) -> int:
@@ -440,21 +461,56 @@ def _out_of_fold(corpus: Corpus, config: SvmConfig, on_progress: Progress) -> He
     sites = {bag.site for bag in corpus.bags if not bag.attack} - {SITE_UNDER_PROTECTION}
     by_site = len(sites) >= 2 * config.folds
     fold = np.array([_fold_of(bag, corpus.texts, by_site, config.folds, config.seed) for bag in corpus.bags])
-    margins = np.full(len(corpus.bags), np.nan)
+    normals, attacks, site_normals = [], [], []
     for number in range(config.folds):
-        on_progress(
-            f"scoring unseen requests, fold {number + 1} of {config.folds}", 0.05 + 0.65 * number / config.folds
-        )
+        on_progress(f"scoring unseen requests, fold {number + 1} of {config.folds}", 0.05 + 0.6 * number / config.folds)
         kept = [bag for bag, own in zip(corpus.bags, fold, strict=True) if own != number]
         if not _both(kept):
             continue
         model = fit(corpus, kept, config, config.rounds, lambda share: None).model
-        chosen = np.flatnonzero(fold == number)
-        margins[chosen] = _bag_margins(corpus.texts, model, [corpus.bags[i] for i in chosen])
-    attack = np.array([bag.attack for bag in corpus.bags])
-    protected = np.array([bag.site == SITE_UNDER_PROTECTION for bag in corpus.bags])
-    known = ~np.isnan(margins)
-    return HeldOut(margins[known & ~attack & ~protected], margins[known & attack], margins[known & protected & ~attack])
+        unseen = [bag for bag, own in zip(corpus.bags, fold, strict=True) if own == number]
+        normals.append(_bag_margins(corpus.texts, model, [b for b in unseen if not b.attack and not b.labels]))
+        attacks.append(_bag_margins(corpus.texts, model, [b for b in unseen if b.attack]))
+        site_normals += _label_margins(corpus.texts, model, [b for b in unseen if b.labels])
+    return HeldOut(np.concatenate(normals), np.concatenate(attacks), site_normals)
+
+
+def _label_margins(texts: Texts, model: LinearModel, bags: Sequence[Bag]) -> list[dict[str, float]]:
+    if not bags:
+        return []
+    ids = np.unique(np.concatenate([bag.texts for bag in bags]))
+    margin = dict(zip(ids.tolist(), texts.margins(model, ids)[0].tolist(), strict=True))
+    found = []
+    for bag in bags:
+        labels: dict[str, float] = {}
+        for label, number in zip(bag.labels, bag.texts.tolist(), strict=True):
+            labels[label] = max(margin[number], labels.get(label, -math.inf))
+        found.append(labels)
+    return found
+
+
+def site_allowances(
+    site: Sequence[Mapping[str, float]], cut: float, max_false_positive_rate: float
+) -> dict[str, float]:
+    """Margin that single parameters of a site need, because their normal values look like attacks.
+
+    A wiki's `body:text` or an administrator's `body:query` would otherwise raise the threshold of the whole site.
+    Only names that often alarm get one, never the path, and none gets more than `MOST_ALLOWANCE`.
+
+    Args:
+        site: margins of held-out normal requests of the site, by part label.
+        cut: the margin of the verdict.
+        max_false_positive_rate: share of a parameter's normal values that may still alarm.
+    """
+    values: dict[str, list[float]] = {}
+    for labels in site:
+        for label, margin in labels.items():
+            values.setdefault(label, []).append(margin)
+    return {
+        label: min(bounded_quantile(np.array(found), max_false_positive_rate) - cut, MOST_ALLOWANCE)
+        for label, found in values.items()
+        if label != "path" and sum(margin >= cut for margin in found) >= FEWEST_ALARMS
+    }
 
 
 def _both(bags: Sequence[Bag]) -> bool:
@@ -474,7 +530,7 @@ def _margins_of(texts: Texts, model: LinearModel, records: Sequence[LabelledRequ
     bags = [_bag(texts, record.request, record.is_attack, record.attack_class, record.site) for record in records]
     margins = _bag_margins(texts, model, bags)
     attack = np.array([bag.attack for bag in bags], dtype=bool)
-    return HeldOut(margins[~attack], margins[attack], np.zeros(0))
+    return HeldOut(margins[~attack], margins[attack], [])
 
 
 def _class_head(
@@ -498,7 +554,7 @@ def _class_head(
             np.concatenate([-solver.coef_, solver.coef_]).astype(np.float32),
             np.concatenate([-solver.intercept_, solver.intercept_]).astype(np.float32),
         )
-    return classes, solver.coef_.astype(np.float32), solver.intercept_.astype(np.float32)
+    return classes, solver.coef_.astype(np.float32, order="C"), solver.intercept_.astype(np.float32)
 
 
 def _folded(rows: Any, shift: int) -> Any:
@@ -507,7 +563,7 @@ def _folded(rows: Any, shift: int) -> Any:
     return sp.csr_matrix((rows.data, rows.indices >> shift, rows.indptr), shape=(rows.shape[0], rows.shape[1] >> shift))
 
 
-def _metrics(held_out: HeldOut, platt: Platt, threshold: float) -> dict[str, float]:
+def _metrics(held_out: HeldOut, allowances: Mapping[str, float], platt: Platt, threshold: float) -> dict[str, float]:
     cut = (math.log(threshold / (1 - threshold)) - platt.offset) / platt.slope
     normals, attacks = held_out.normals, held_out.attacks
     found = {
@@ -517,8 +573,8 @@ def _metrics(held_out: HeldOut, platt: Platt, threshold: float) -> dict[str, flo
         "held_out_fpr": float((normals >= cut).mean()),
         "held_out_tpr": float((attacks >= cut).mean()),
     }
-    if len(held_out.site_normals):
-        found["held_out_site_fpr"] = float((held_out.site_normals >= cut).mean())
+    if held_out.site_normals:
+        found["held_out_site_fpr"] = float((held_out.site_margins(allowances) >= cut).mean())
     for rate in (0.002, 0.01):
         least = bounded_quantile(normals, rate)
         found[f"held_out_tpr_at_{rate:g}_fpr"] = float((attacks >= least).mean())
@@ -565,6 +621,7 @@ def _write(
         "offset": classifier.offset,
         "threshold": classifier.threshold,
         "classes": list(classifier.classes),
+        "allowances": dict(classifier.allowances),
     }
     card = {
         "name": KIND,
