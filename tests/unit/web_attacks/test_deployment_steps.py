@@ -1,0 +1,170 @@
+"""Every step after the gate verifies again what it is handed, and refuses by name."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.deployment.inference_service import write_inference_service
+from secmlops import bundle as bundles
+from secmlops.lifecycle.dossier import hand_on, read_dossier
+from secmlops.lifecycle.evidence import Evidence
+from secmlops.lifecycle.stages import Stage
+from secmlops.web_attacks.steps import deployment
+from tests.unit.bundle.conftest import Keys, make_bundle, make_model, verdict_on
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory) -> Keys:
+    return Keys(*bundles.keygen(tmp_path_factory.mktemp("keys") / "signing"))
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory, keys) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("good"), keys.private)
+
+
+def flipped_byte(folder: Path, good: Path, keys: Keys) -> Path:
+    bad = shutil.copytree(good, folder / "bad")
+    data = bytearray((bad / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (bad / "weights.safetensors").write_bytes(data)
+    return bad
+
+
+def another_key(folder: Path, good: Path, keys: Keys) -> Path:
+    bad = shutil.copytree(good, folder / "bad")
+    stranger, _ = bundles.keygen(folder / "stranger")
+    bundles.sign(bad, stranger)
+    return bad
+
+
+def failed_gate(folder: Path, good: Path, keys: Keys) -> Path:
+    return make_bundle(folder, keys.private, recall=0.1)
+
+
+def copied_verdict(folder: Path, good: Path, keys: Keys) -> Path:
+    bad = make_bundle(folder, keys.private, weights=[9, 9, 9])
+    shutil.copyfile(good / "gate.json", bad / "gate.json")
+    bundles.sign(bad, keys.private)
+    return bad
+
+
+def extra_pickle(folder: Path, good: Path, keys: Keys) -> Path:
+    bad = shutil.copytree(good, folder / "bad")
+    (bad / "extra.pkl").write_bytes(b"\x80\x04N.")
+    return bad
+
+
+BAD = pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (flipped_byte, bundles.SignatureInvalid),
+        (another_key, bundles.UntrustedKey),
+        (failed_gate, bundles.GateNotPassed),
+        (copied_verdict, bundles.VerdictMismatch),
+        (extra_pickle, bundles.ForbiddenFile),
+    ],
+)
+
+
+@BAD
+def test_publishing_refuses(tmp_path, good, keys, make, error):
+    bad = make(tmp_path, good, keys)
+    with pytest.raises(error):
+        deployment.publish_bundle(str(bad), str(tmp_path / "published"), key=str(keys.public))
+    assert not (tmp_path / "published").exists()
+
+
+@BAD
+def test_deploying_refuses(tmp_path, good, keys, make, error, monkeypatch):
+    monkeypatch.setenv("SECMLOPS_TRUSTED_KEY", str(keys.public))
+    bad = make(tmp_path, good, keys)
+    with pytest.raises(error):
+        write_inference_service(str(bad), "web-attacks", "secmlops", "trusted-key", str(tmp_path / "isvc.yaml"))
+    assert not (tmp_path / "isvc.yaml").exists()
+
+
+def test_deploying_without_a_trusted_key_refuses(tmp_path, good, monkeypatch):
+    monkeypatch.delenv("SECMLOPS_TRUSTED_KEY", raising=False)
+    with pytest.raises(bundles.MissingKey):
+        write_inference_service(str(good), "web-attacks", "secmlops", "trusted-key", str(tmp_path / "isvc.yaml"))
+
+
+def test_signing_refuses_a_failed_verdict(tmp_path, keys):
+    model = make_model(tmp_path / "model")
+    verdict = tmp_path / "verdict.json"
+    verdict.write_text(verdict_on(bundles.model_digest(model), recall=0.1).model_dump_json())
+    with pytest.raises(bundles.GateNotPassed):
+        deployment.sign_bundle(
+            *(str(model), str(verdict), str(tmp_path / "none"), str(tmp_path / "bundle"), str(tmp_path / "evidence")),
+            run_id="run",
+            key=str(keys.private),
+        )
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_good_model_is_signed_published_and_deployed(tmp_path, keys, monkeypatch):
+    monkeypatch.setenv("SECMLOPS_TRUSTED_KEY", str(keys.public))
+    model = make_model(tmp_path / "model")
+    digest = bundles.model_digest(model)
+    (tmp_path / "verdict.json").write_text(verdict_on(digest).model_dump_json())
+    record = Evidence(
+        stage=Stage.MODEL_ENGINEERING,
+        mitigations=(),
+        claim="trained",
+        measured={"seed": 3},
+        artifacts={"train": bundles.bytes_digest(b"train"), "model": digest},
+        producer="train",
+    )
+    hand_on([], tmp_path / "dossier", record)
+    deployment.sign_bundle(
+        *(str(model), str(tmp_path / "verdict.json"), str(tmp_path / "dossier")),
+        *(str(tmp_path / "bundle"), str(tmp_path / "evidence")),
+        run_id="run-1",
+        key=str(keys.private),
+    )
+    uri = deployment.publish_bundle(str(tmp_path / "bundle"), str(tmp_path / "published"), key=str(keys.public))
+    write_inference_service(uri, "web-attacks", "secmlops", "trusted-key", str(tmp_path / "isvc.yaml"))
+
+    assert [item.producer for item in read_dossier(tmp_path / "evidence")] == ["train", "sign_bundle"]
+    provenance = json.loads((Path(uri) / "provenance.json").read_text())["predicate"]["buildDefinition"]
+    assert provenance["externalParameters"] == {"train": {"seed": 3}}
+    assert next(item["name"] for item in provenance["resolvedDependencies"]) == "train"
+    service = yaml.safe_load((tmp_path / "isvc.yaml").read_text())
+    assert service["metadata"]["annotations"]["secmlops/model-digest"] == digest
+    (container,) = service["spec"]["predictor"]["containers"]
+    assert {"name": "STORAGE_URI", "value": uri} in container["env"]
+
+
+def test_the_inference_service_is_what_kserve_knows(tmp_path, good, keys, monkeypatch):
+    """Every key of the resource is one of the SDK's models: a misspelt field would be dropped in silence."""
+    monkeypatch.setenv("SECMLOPS_TRUSTED_KEY", str(keys.public))
+    write_inference_service(str(good), "web-attacks", "secmlops", "trusted-key", str(tmp_path / "isvc.yaml"))
+    unknown = list(unknown_fields(yaml.safe_load((tmp_path / "isvc.yaml").read_text()), "V1beta1InferenceService"))
+    assert unknown == []
+    service = yaml.safe_load((tmp_path / "isvc.yaml").read_text())
+    service["spec"]["predictor"]["minReplica"] = 1
+    assert list(unknown_fields(service, "V1beta1InferenceService")) == ["spec.predictor.minReplica"]
+
+
+def unknown_fields(value, model_name: str, path: str = ""):
+    """Paths of fields that the SDK's model of that name does not declare."""
+    import kserve.models
+    from kubernetes import client
+
+    model = getattr(kserve.models, model_name, None) or getattr(client, model_name, None)
+    if model is None or not isinstance(value, dict):
+        return
+    names = {json_name: attribute for attribute, json_name in model.attribute_map.items()}
+    for key, item in value.items():
+        here = f"{path}.{key}" if path else key
+        if key not in names:
+            yield here
+            continue
+        kind = model.openapi_types[names[key]]
+        inner = kind.removeprefix("list[").rstrip("]")
+        for part in item if isinstance(item, list) else [item]:
+            yield from unknown_fields(part, inner, here)
