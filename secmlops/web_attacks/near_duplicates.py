@@ -31,7 +31,7 @@ _HEXADECIMAL = re.compile(r"(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,}")
 _DIGITS = re.compile(r"\d+")
 _AUTHORITY = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
 _UNUSUAL = re.compile(r"['\"<>{}|$`\\]|\.\./|%[0-9a-f]{2}|\r|\n", re.IGNORECASE)
-_BENIGN_HEADERS = ("sec-", "if-none-match", "etag", "accept", "host", "content-")
+_ROUTINE_HEADERS = ("sec-", "if-none-match", "etag", "accept", "host", "content-")
 
 
 def request_text(request: HttpRequest) -> str:
@@ -41,16 +41,17 @@ def request_text(request: HttpRequest) -> str:
     digits as `0`, long hexadecimal strings as `h`; at most the first and last 1,000 characters.
     """
     target = _AUTHORITY.sub("", request.uri)
-    headers = [
-        value
-        for name, value in request.headers
-        if not name.lower().startswith(_BENIGN_HEADERS) and _UNUSUAL.search(value)
-    ]
+    headers = [value for name, value in request.headers if may_carry(name, value)]
     text = "\n".join([f"{request.method} {target}", *headers, request.body[:_MAX_CHARS].decode("latin-1")])
     text = unquote(text.replace("+", " "), encoding="latin-1").lower()
     text = _DIGITS.sub("0", _HEXADECIMAL.sub("h", text))
     half = _MAX_CHARS // 2
     return text if len(text) <= _MAX_CHARS else text[:half] + text[-half:]
+
+
+def may_carry(name: str, value: str) -> bool:
+    """Whether a header's value holds characters that a payload needs and that such a header seldom holds."""
+    return not name.lower().startswith(_ROUTINE_HEADERS) and _UNUSUAL.search(value) is not None
 
 
 def cluster(requests: Sequence[HttpRequest], threshold: float = THRESHOLD) -> np.ndarray:

@@ -8,11 +8,14 @@ Three looks at every label, none of which the label itself can vouch for:
 - its near duplicates say what they are labelled, which shows a flipped copy at once.
 
 A whole block of look-alikes with a wrong label would vouch for itself under plain cross-validation. Here folds are
-drawn by group, and a second pass holds back wider groups, so that a block stands alone against everything else.
+drawn by groups of near duplicates, and for normal traffic, where an attacker's payload gains most by hiding, also by
+clusters of several sizes, so that some pass holds the whole block back. A block is accused together or not at all:
+single harmless texts that look like attacks are what a model must learn from. One column of the features says whether
+a signature matches, because signatures are the one opinion that poisoned data cannot change; how far to trust it is
+learnt from the labels.
 """
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -20,9 +23,10 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from secmlops.web_attacks import near_duplicates
+from secmlops.web_attacks import near_duplicates, signatures
 from secmlops.web_attacks.dataset import LabelledRequest
-from secmlops.web_attacks.decoding import decode
+from secmlops.web_attacks.decoding import decode, parts
+from secmlops.web_attacks.request import HttpRequest
 from secmlops.web_attacks.taxonomy import ATTACK, NORMAL, Label
 
 Reason = Literal["flipped", "planted", "contradiction"]
@@ -31,13 +35,16 @@ FOLDS: Final = 5
 MIN_RECORDS: Final = 100
 """Fewer requests than this say nothing about each other; nothing is suspected."""
 
-PLANTED_BLOCK: Final = 5
-"""From so many suspects in one group of look-alikes on, the group is called planted."""
+PLANTED_BLOCK: Final = 8
+"""From so many differing requests in one group of look-alikes on, the group can be a planted block."""
 
 _WIDE_THRESHOLD: Final = 0.5
 _WIDEST_SHARE: Final = 0.02
-"""A wide group with a larger share of the records is a kind of traffic, not a block: it is not held back whole."""
+"""A wide group with a larger share of the records is a kind of traffic, not a block of look-alikes."""
+_TEXTS_PER_CLUSTER: Final = (50, 100, 400)
+_MOST_CLUSTERS: Final = 400
 
+_MAX_CHARS: Final = 1_500
 _HASH_BITS: Final = 16
 _NGRAMS: Final = (1, 4)
 _COMPONENTS: Final = 256
@@ -45,7 +52,9 @@ _NEIGHBOURS: Final = 10
 _MINORITY: Final = 1 / 3
 _SUPPORTED: Final = 0.9
 _CANDIDATE: Final = 0.5
-_WIDE_CANDIDATE: Final = 0.3
+_BLOCK_SHARE: Final = 0.6
+"""Share of a block's normal-labelled requests that must look like attacks before the block is accused."""
+_SIGNATURE_WEIGHT: Final = 1.0
 _SUSPECT: Final = 0.5
 _ROWS_AT_ONCE: Final = 512
 _PROJECTION_SEED: Final = 20_210_414
@@ -68,7 +77,6 @@ class Suspect:
         given_label: the label it carries.
         expected_label: the label it should carry.
         detail: the evidence in a sentence.
-        group: its near duplicates share this number.
     """
 
     packet_id: str
@@ -78,7 +86,6 @@ class Suspect:
     given_label: Label
     expected_label: Label
     detail: str
-    group: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +128,19 @@ def find_suspects(records: Sequence[LabelledRequest], seed: int = 0) -> list[Sus
         return []
     view = _View.of(records)
     given = _given_probability(view.out_of_fold(labels, view.groups, seed), labels)
-    wide = _given_probability(view.out_of_fold(labels, view.wide_groups, seed), labels)
+    alone = _Block.find(view, labels, seed)
     same, size = _agreement(view.groups, labels)
     outvoted = (same < _MINORITY * size) & (size >= 3) & (given < _SUPPORTED)
-    # A block of look-alikes that are attacks can only gain by hiding among normal traffic, so only there does the
-    # wider pass accuse; for rare attack classes, which also stand alone, it would be unjust.
-    alone = ~labels & (wide < _WIDE_CANDIDATE)
-    candidates = np.flatnonzero((given < _CANDIDATE) | outvoted | alone)
+    candidates = np.flatnonzero((given < _CANDIDATE) | outvoted | alone.members)
     against = view.neighbours_against(candidates, labels)
-    doubt = (1 - np.minimum(given, np.where(labels, 1.0, wide))[candidates] + against) / 2
-    chosen = (doubt > _SUSPECT) & (against > 0.5) | outvoted[candidates]
-    block = Counter(view.wide_groups[candidates[chosen]].tolist())
-    found = [
-        _suspect(records[i], i, doubt[k], given[i], wide[i], against[k], view, block, same[i], size[i], outvoted[i])
-        for k, i in enumerate(candidates.tolist())
-        if chosen[k]
-    ]
+    least = np.minimum(given, alone.given)
+    doubt = np.where(alone.members[candidates], 1 - least[candidates], (1 - given[candidates] + against) / 2)
+    chosen = ((doubt > _SUSPECT) & (against > 0.5)) | outvoted[candidates] | alone.members[candidates]
+    found = []
+    for i, sure, others in zip(candidates[chosen], doubt[chosen], against[chosen], strict=True):
+        look_alikes = int(alone.sizes[i])
+        copies = (int(size[i] - same[i]), int(size[i])) if outvoted[i] else None
+        found.append(_suspect(records[i], int(i), float(sure), float(least[i]), float(others), copies, look_alikes))
     return sorted(found, key=lambda suspect: (-suspect.score, suspect.index))
 
 
@@ -180,18 +184,19 @@ class _View:
         groups: near duplicates share a number.
         wide_groups: looser look-alikes share a number.
         owner: for each record, the row of its text in the matrices.
-        ngrams: TF-IDF of hashed character n-grams, one sparse row per distinct text.
-        places: the same by random projection, rows of length 1.
+        features: TF-IDF of hashed character n-grams and whether a signature matches; a sparse row per distinct text.
+        places: the n-grams by random projection, rows of length 1.
     """
 
     groups: _Ints
     wide_groups: _Ints
     owner: _Ints
-    ngrams: Any
+    features: Any
     places: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, records: Sequence[LabelledRequest]) -> "_View":
+        from scipy.sparse import csr_array, hstack
         from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
         requests = [record.request for record in records]
@@ -199,16 +204,30 @@ class _View:
         wide = near_duplicates.cluster(requests, _WIDE_THRESHOLD)
         texts: dict[str, int] = {}
         owner = np.array([texts.setdefault(near_duplicates.request_text(r), len(texts)) for r in requests])
+        first = np.unique(owner, return_index=True)[1]
+        looks = [_look(requests[i]) for i in first]
         hashed = HashingVectorizer(
             analyzer="char", ngram_range=_NGRAMS, n_features=2**_HASH_BITS, alternate_sign=False, norm=None
-        ).transform([decode(text) for text in texts])
+        ).transform([text for text, _ in looks])
         ngrams = TfidfTransformer(sublinear_tf=True).fit_transform(hashed).astype(np.float32).tocsr()
         projection = np.random.default_rng(_PROJECTION_SEED).standard_normal(
             (2**_HASH_BITS, _COMPONENTS), dtype=np.float32
         )
         places = ngrams @ projection
         places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-9)
-        return cls(groups, _bounded_groups(wide, groups), owner, ngrams, places)
+        signed = csr_array(np.array([[is_signed] for _, is_signed in looks], dtype=np.float32) * _SIGNATURE_WEIGHT)
+        return cls(groups, _bounded_groups(wide, groups), owner, hstack([ngrams, signed]).tocsr(), places)
+
+    def clusters(self, texts_per_cluster: int, seed: int) -> _Ints:
+        """A number per record; near duplicates share one, and so do texts of one kind."""
+        from sklearn.cluster import MiniBatchKMeans
+
+        count = max(2 * FOLDS, min(_MOST_CLUSTERS, len(self.places) // texts_per_cluster))
+        kinds = MiniBatchKMeans(
+            min(count, len(self.places)), random_state=seed, n_init=1, batch_size=2048, max_iter=30
+        ).fit_predict(self.places)[self.owner]
+        _, first, group = np.unique(self.groups, return_index=True, return_inverse=True)
+        return kinds[first][group].astype(np.int64)
 
     def out_of_fold(self, labels: _Bools, groups: _Ints, seed: int) -> _Floats:
         """Probability of an attack by a model that has not seen the record's group."""
@@ -224,8 +243,8 @@ class _View:
             if not 0 < wanted[known].sum() < len(known):
                 continue
             model = LogisticRegression(C=10, solver="liblinear", random_state=seed)
-            model.fit(self.ngrams[rows[known]], wanted[known], sample_weight=weight[known])
-            probability[held_back] = model.predict_proba(self.ngrams[rows[held_back]])[:, 1]
+            model.fit(self.features[rows[known]], wanted[known], sample_weight=weight[known])
+            probability[held_back] = model.predict_proba(self.features[rows[held_back]])[:, 1]
         return probability[np.searchsorted(distinct, key)]
 
     def neighbours_against(self, chosen: _Ints, labels: _Bools) -> _Floats:
@@ -247,6 +266,43 @@ class _View:
         return against
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Normal-labelled look-alikes that seem attacks to a model that has seen none of their kind.
+
+    Attributes:
+        members: which records.
+        given: probability of the given label in the least favourable pass; 1 for records that are no member.
+        sizes: members of the largest block that each record belongs to; 0 for records that are no member.
+    """
+
+    members: _Bools
+    given: _Floats
+    sizes: _Ints
+
+    @classmethod
+    def find(cls, view: _View, labels: _Bools, seed: int) -> "_Block":
+        least = np.ones(len(labels))
+        kinds = [view.wide_groups, *(view.clusters(size, seed) for size in _TEXTS_PER_CLUSTER)]
+        for kind in kinds:
+            least = np.minimum(least, 1 - view.out_of_fold(labels, kind, seed))
+        accused = ~labels & (least < _CANDIDATE)
+        sizes = np.zeros(len(labels), dtype=np.int64)
+        for kind in kinds:
+            sizes = np.maximum(sizes, np.where(accused, _block_sizes(kind, accused, ~labels, view.owner), 0))
+        return cls(sizes > 0, np.where(sizes > 0, least, 1.0), sizes)
+
+
+def _block_sizes(kind: _Ints, accused: _Bools, normal: _Bools, owner: _Ints) -> _Ints:
+    """For each record, how many of its kind are accused, where they are a block; else 0."""
+    count = int(kind.max()) + 1
+    width = int(owner.max()) + 1
+    texts = np.bincount(np.unique((kind * width + owner)[accused]) // width, minlength=count)
+    accused_count = np.bincount(kind[accused], minlength=count)
+    is_block = (texts >= PLANTED_BLOCK) & (accused_count >= _BLOCK_SHARE * np.bincount(kind[normal], minlength=count))
+    return np.where(is_block, accused_count, 0)[kind].astype(np.int64)
+
+
 def _bounded_groups(wide: _Ints, narrow: _Ints) -> _Ints:
     """Wide groups, except that those which are too wide fall back into their narrow groups."""
     too_wide = np.bincount(wide)[wide] > max(_WIDEST_SHARE * len(wide), 50)
@@ -264,37 +320,44 @@ def _agreement(groups: _Ints, labels: _Bools) -> tuple[_Ints, _Ints]:
     return np.where(labels, attacks[groups], (size - attacks)[groups]), size[groups]
 
 
+def _look(request: HttpRequest) -> tuple[str, bool]:
+    """What is sent, decoded, without the parameters' names, and whether a signature matches it.
+
+    Names tell one application from another, and one attack tool, but not an attack.
+    """
+    found = parts(request)
+    values = [
+        part.text for part in found if part.location != "header" or near_duplicates.may_carry(part.name, part.text)
+    ]
+    text = "\n".join(decode(value[:_MAX_CHARS]) for value in values)
+    is_signed = any(rule.attack_class != "scanner" for rule, _ in signatures.matches(found))
+    return text[:_MAX_CHARS].lower(), is_signed
+
+
 def _suspect(
     record: LabelledRequest,
     index: int,
     doubt: float,
     given: float,
-    wide: float,
     against: float,
-    view: _View,
-    block: Counter[int],
-    same: int,
-    size: int,
-    outvoted: bool,
+    copies: tuple[int, int] | None,
+    look_alikes: int,
 ) -> Suspect:
     expected: Label = NORMAL if record.is_attack else ATTACK
-    look_alikes = block[int(view.wide_groups[index])]
-    reason: Reason = "contradiction" if outvoted else "planted" if look_alikes >= PLANTED_BLOCK else "flipped"
-    said = 1 - (given if record.is_attack else min(given, wide))
-    sentences = [f"a model that has not seen its like says {expected} with {said:.2f}"]
-    if outvoted:
-        sentences.append(f"{size - same} of its {size - 1} near duplicates are labelled {expected}")
+    reason: Reason = "contradiction" if copies else "planted" if look_alikes else "flipped"
+    evidence = [f"a model that has not seen its like says {expected} with {1 - given:.2f}"]
+    if copies:
+        evidence.append(f"{copies[0]} of its {copies[1] - 1} near duplicates are labelled {expected}")
     else:
-        sentences.append(f"{against:.0%} of its nearest requests are labelled {expected}")
+        evidence.append(f"{against:.0%} of its nearest requests are labelled {expected}")
     if reason == "planted":
-        sentences.append(f"one of a block of {look_alikes} look-alikes labelled {record.label}")
+        evidence.append(f"one of a block of {look_alikes} look-alikes labelled {record.label}")
     return Suspect(
         packet_id=record.packet_id or record.request.digest(),
         index=index,
         reason=reason,
-        score=round(float(max(doubt, 1 - same / size if outvoted else 0.0)), 4),
+        score=round(max(doubt, copies[0] / copies[1] if copies else 0.0), 4),
         given_label=record.label,
         expected_label=expected,
-        detail="; ".join(sentences),
-        group=int(view.groups[index]),
+        detail="; ".join(evidence),
     )

@@ -449,7 +449,7 @@ def propose_label(request: HttpRequest) -> tuple[Label, str, str] | None:
 
 def matching_rules(request: HttpRequest) -> list[tuple[Rule, Part]]:
     """Every rule that matches, with the part it matches in."""
-    return list(_matches(parts(request)))
+    return list(matches(parts(request)))
 
 
 def _is_plain(text: str) -> bool:
@@ -459,10 +459,11 @@ def _is_plain(text: str) -> bool:
 def _first_match(found: Iterable[Part]) -> tuple[Rule, Part] | None:
     """The match of the rule that stands first in `RULES`, which go from the telling to the general."""
     order = {rule.label: place for place, rule in enumerate(RULES)}
-    return min(_matches(found), key=lambda match: order[match[0].label], default=None)
+    return min(matches(found), key=lambda match: order[match[0].label], default=None)
 
 
-def _matches(found: Iterable[Part]) -> Iterator[tuple[Rule, Part]]:
+def matches(found: Iterable[Part]) -> Iterator[tuple[Rule, Part]]:
+    """Like `matching_rules`, for a request that has been taken apart already."""
     for part in found:
         name = part.name.lower() if part.location == "header" else ""
         if name in _ROUTINE_HEADERS and len(part.text) <= 160 and "$" not in part.text and "<" not in part.text:
