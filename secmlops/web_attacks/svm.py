@@ -85,7 +85,7 @@ class SvmConfig:
     chars: tuple[int, int] = (3, 5)
     tokens: tuple[int, int] = (2, 5)
     windows: tuple[int, ...] = (40, 120)
-    window_penalty: float = 0.75
+    window_penalty: float = 0.5
     c: float = 2.0
     mutate: int = 2
     background: int = 12_000

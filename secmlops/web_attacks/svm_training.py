@@ -46,6 +46,7 @@ _OTHER_PART_WEIGHT: Final = 0.3
 _LONGEST_TRAINING_TEXT: Final = 4096
 _ROWS_AT_ONCE: Final = 2000
 _MOST_MUTATIONS: Final = 8
+_EMBEDDED_WEIGHT: Final = 0.5
 _PASSES: Final = 60
 SITE_UNDER_PROTECTION: Final = "\0site"
 
@@ -190,7 +191,7 @@ class Fitted:
 
 
 _SHAPE_TABLE = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZbcdefghijklmnopqrstuvwxyz123456789", "a" * 51 + "0" * 9)
-_RUNS = re.compile(r"(?:[a0]{2,}|(.)\1+)")
+_RUNS = re.compile(r"[a0]+|([^a0])\1+")
 
 
 def text_shape(text: str) -> str:
@@ -218,6 +219,23 @@ def mutated(text: str, attack_class: str, copies: int, chance: random.Random) ->
     return [copy for copy in dict.fromkeys(found) if copy != text]
 
 
+def embed(attack: str, before: str, after: str, windows: Sequence[int]) -> tuple[str, int, int] | None:
+    """Put an attack between benign texts, and find the window around it.
+
+    Returns:
+        The text and the stretch (code indices from the separator before it) of the shortest window that holds the
+        attack with a little of both neighbours; None when no window does.
+    """
+    before, after = before[-200:].rstrip() + " ", " " + after[:200].lstrip()
+    batch = lay_out([before + attack + after, before, attack])
+    whole, ahead, inside = (batch.ends - batch.begins).tolist()
+    window = next((size for size in sorted(windows) if inside + 4 <= size <= whole), None)
+    if window is None:
+        return None
+    start = min(max(ahead + 1 - (window - inside) // 2, 0), whole + 1 - window)
+    return before + attack + after, start, start + window
+
+
 class _Learner:
     """The state of one fit: what is normal, what may be the attack, and what was found hard."""
 
@@ -241,6 +259,8 @@ class _Learner:
         self.generated = len(corpus.generated)
         self.witnesses = np.array([ids[-1] for ids in self.candidates], dtype=np.int64)
         self.hard: dict[int, None] = {}
+        self.benign = corpus.normals[[" " in self.texts.all[i] for i in corpus.normals]]
+        self.embedded: dict[int, tuple[int, int, int] | None] = {}
         self.mutants: dict[int, list[npt.NDArray[np.int64]]] = {}
 
     def _habits(self, attacks: Sequence[Bag]) -> npt.NDArray[np.int64]:
@@ -280,6 +300,7 @@ class _Learner:
             (positives, None, 1, 1.0),
             (np.setdiff1d(others, positives), None, -1, _OTHER_PART_WEIGHT),
             *self._windows(model, positives, 1, -np.inf),
+            *self._embedded(),
         ]
         margin, _ = self.texts.margins(model, self.seen_normal)
         hard = self.seen_normal[margin > _HARD_MARGIN]
@@ -319,6 +340,19 @@ class _Learner:
         chosen = np.array([ids[np.argmax(margin[ids])] for ids in bags], dtype=np.int64)
         hardest = np.argsort(margin[chosen], kind="stable")[: self.config.max_texts // 4]
         return np.unique(chosen[hardest])
+
+    def _embedded(self) -> list[Group]:
+        """Short attacks inside benign text, as windows around them: what a long value with an attack in it shows."""
+        if not self.config.mutate or not len(self.benign):
+            return []
+        chosen = np.unique(self.witnesses).tolist()
+        for number in chosen:
+            if number not in self.embedded:
+                before, after = (self.texts.all[i] for i in self.random.choice(self.benign, 2))
+                found = embed(self.texts.all[number], before, after, self.config.windows)
+                self.embedded[number] = (int(self.texts.add([found[0]])[0]), *found[1:]) if found else None
+        rows = np.array([one for i in chosen if (one := self.embedded[i])], dtype=np.int64).reshape(-1, 3)
+        return [(rows[:, 0], rows[:, 1:], 1, _EMBEDDED_WEIGHT)] if len(rows) else []
 
     def _windows(self, model: LinearModel, ids: npt.NDArray[np.int64], sign: int, least: float) -> list[Group]:
         long = ids[[len(self.texts.all[i]) > min(self.config.windows, default=1 << 30) for i in ids]]
