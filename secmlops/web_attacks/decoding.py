@@ -478,6 +478,12 @@ def _unhexed(match: re.Match[str]) -> str:
     return f"'{data.decode('latin-1')}'" if readable else match[0]
 
 
+def forget() -> None:
+    """Drop what was remembered of short texts already decoded; answers do not change, they only cost anew."""
+    _decode_short.cache_clear()
+    _canonical_short.cache_clear()
+
+
 def readings(text: str) -> tuple[str, ...]:
     """The decoded text and, where it differs, its canonical form: what a model should look at."""
     plain = decode(text)

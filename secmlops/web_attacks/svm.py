@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secmlops.errors import SecmlopsError
+from secmlops.web_attacks import decoding
 from secmlops.web_attacks.calibration import Platt
 from secmlops.web_attacks.classifier import Score
 from secmlops.web_attacks.dataset import LabelledRequest
@@ -190,6 +191,11 @@ class SvmClassifier:
         taken = [parts(request) for request in requests]
         found = self._read({part.text for request in taken for part in request})
         return [self._answer([(part.label, found[part.text]) for part in request]) for request in taken]
+
+    def forget(self) -> None:
+        """Drop what was remembered of texts already read; answers do not change, they only cost anew."""
+        self._seen.clear()
+        decoding.forget()
 
     def margin(self, requests: Sequence[HttpRequest]) -> list[float]:
         """The raw margins behind the scores, for calibration and studies."""
