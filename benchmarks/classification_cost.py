@@ -1,8 +1,8 @@
 """What a verdict costs: from the request to decoded parts, n-grams, score, class and evidence, on one core.
 
 CPU time of this process, so a busy machine does not blur it, over full browser requests and attacks (open-appsec where
-the public data is here, generated ones otherwise). Ours is told with nothing remembered from
-earlier requests, one at a time and 32 at a time, and with what it remembers of header values that clients repeat. Peer: what most
+the public data is here, generated ones otherwise). Ours is told with nothing remembered from earlier requests, one at
+a time and 32 at a time, and with what it remembers of header values that clients repeat. Peer: what most
 people would write, scikit-learn's TfidfVectorizer (characters, 2-4) and LinearSVC on the raw request text.
 
     python -m benchmarks.classification_cost
