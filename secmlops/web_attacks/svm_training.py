@@ -15,7 +15,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -167,12 +167,16 @@ class Corpus:
         bags: the requests.
         normals: ids of generated benign texts.
         generated: generated attacks, one text in all its readings a bag.
+        mutants: mutated copies made so far, by the id of the attack's text; each in all its readings.
+        embedded: attacks inside benign text made so far, by the id of the attack's text: id and stretch.
     """
 
     texts: Texts
     bags: list[Bag]
     normals: npt.NDArray[np.int64]
     generated: list[Bag]
+    mutants: dict[int, list[npt.NDArray[np.int64]]] = field(default_factory=dict)
+    embedded: dict[int, tuple[int, int, int] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +264,8 @@ class _Learner:
         self.witnesses = np.array([ids[-1] for ids in self.candidates], dtype=np.int64)
         self.hard: dict[int, None] = {}
         self.benign = corpus.normals[[" " in self.texts.all[i] for i in corpus.normals]]
-        self.embedded: dict[int, tuple[int, int, int] | None] = {}
-        self.mutants: dict[int, list[npt.NDArray[np.int64]]] = {}
+        self.embedded = corpus.embedded
+        self.mutants = corpus.mutants
 
     def _habits(self, attacks: Sequence[Bag]) -> npt.NDArray[np.int64]:
         """Texts of so many attacks that they tell the attacker's client, not the attack."""
