@@ -368,7 +368,6 @@ class _Learner:
 
     def _solve(self, groups: list[Group]) -> LinearModel:
         import scipy.sparse as sp
-        from sklearn.exceptions import ConvergenceWarning
         from sklearn.svm import LinearSVC
 
         groups = [group for group in groups if len(group[0])]
@@ -381,9 +380,7 @@ class _Learner:
         signs = np.concatenate([np.full(len(ids), sign) for ids, _, sign, _ in groups])
         weights = np.concatenate([np.broadcast_to(weight, len(ids)) for ids, _, _, weight in groups])
         solver = LinearSVC(C=self.config.c, tol=1e-2, max_iter=_PASSES, random_state=self.config.seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a bounded number of passes is wanted
-            solver.fit(sp.vstack(rows, format="csr"), signs, sample_weight=weights)
+        _fit_briefly(solver, sp.vstack(rows, format="csr"), signs, weights)
         return LinearModel.from_floats(
             solver.coef_[0],
             float(solver.intercept_[0]),
@@ -435,6 +432,15 @@ def _refuse_too_few(train: Sequence[LabelledRequest]) -> None:
     for label, found in ((ATTACK, sum(r.is_attack for r in train)), (NORMAL, sum(not r.is_attack for r in train))):
         if found < FEWEST_REQUESTS:
             raise TooFewLabels(label, found, FEWEST_REQUESTS)
+
+
+def _fit_briefly(solver: Any, rows: Any, targets: npt.NDArray[np.int64], weights: Floats | None) -> None:
+    """Fit with the bounded number of passes that the solver was given; stopping there is wanted, not a warning."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        solver.fit(rows, targets, sample_weight=weights)
 
 
 def gather(train: Sequence[LabelledRequest], site_normals: Sequence[HttpRequest], config: SvmConfig) -> Corpus:
@@ -584,8 +590,8 @@ def _class_head(
     if len(classes) < 2:
         return classes, np.zeros((len(classes), 1 << bits), np.float32), np.zeros(len(classes), np.float32)
     rows = _folded(corpus.texts.rows(np.array([number for number, _ in labelled])), config.bits - bits)
-    solver = LinearSVC(C=1.0, tol=1e-3, max_iter=200, class_weight="balanced", random_state=config.seed)
-    solver.fit(rows, [classes.index(kind) for _, kind in labelled])
+    solver = LinearSVC(C=1.0, tol=1e-2, max_iter=_PASSES, class_weight="balanced", random_state=config.seed)
+    _fit_briefly(solver, rows, np.array([classes.index(kind) for _, kind in labelled]), None)
     if len(classes) == 2:
         return (
             classes,
