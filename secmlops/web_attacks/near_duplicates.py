@@ -22,6 +22,7 @@ THRESHOLD: Final = 0.8
 _BANDS: Final = 12
 _ROWS: Final = 4
 _SHINGLE: Final = 5
+_COMPARED: Final = 128
 _MAX_CHARS: Final = 2_000
 _SHINGLES_AT_ONCE: Final = 2_000_000
 _HASH_SEED: Final = 20_240_229
@@ -67,13 +68,15 @@ def cluster(requests: Sequence[HttpRequest], threshold: float = THRESHOLD) -> np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    position: dict[str, int] = {}
-    owner = np.array([position.setdefault(request_text(r), len(position)) for r in requests], dtype=np.int64)
-    if not position:
+    texts = [request_text(request) for request in requests]
+    distinct = sorted(set(texts))
+    position = {text: place for place, text in enumerate(distinct)}
+    owner = np.array([position[text] for text in texts], dtype=np.int64)
+    if not distinct:
         return owner
-    minima = _minima(list(position))
+    minima = _minima(distinct)
     edges = np.concatenate([_edges(minima, band, threshold) for band in range(_BANDS)])
-    graph = coo_array((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(len(position),) * 2)
+    graph = coo_array((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(len(distinct),) * 2)
     _, group = connected_components(graph, directed=False)
     return group[owner].astype(np.int64)
 
@@ -127,11 +130,19 @@ def _hashed(batch: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _edges(minima: np.ndarray, band: int, threshold: float) -> np.ndarray:
-    """Pairs (first of a bucket, another of it) that are similar enough."""
+    """Pairs of one bucket that are similar enough: all of a bucket's, or in a huge one each with its next ones."""
     part = np.ascontiguousarray(minima[:, band * _ROWS : (band + 1) * _ROWS])
     keys = part.view(np.dtype((np.void, part.dtype.itemsize * _ROWS))).ravel()
     _, first, bucket = np.unique(keys, return_index=True, return_inverse=True)
-    others = np.flatnonzero(first[bucket] != np.arange(len(keys)))
-    leaders = first[bucket[others]]
-    similar = (minima[others] == minima[leaders]).mean(axis=1) >= threshold
-    return np.stack([leaders[similar], others[similar]], axis=1)
+    order = np.argsort(bucket, kind="stable")
+    pairs = [np.stack([first[bucket], np.arange(len(keys))], axis=1)]
+    for distance in range(1, _COMPARED):
+        near = np.flatnonzero(bucket[order[:-distance]] == bucket[order[distance:]])
+        if not len(near):
+            break
+        pairs.append(np.stack([order[near], order[near + distance]], axis=1))
+    return np.concatenate([pair[_similarity(minima, pair) >= threshold] for pair in pairs])
+
+
+def _similarity(minima: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    return (minima[pairs[:, 0]] == minima[pairs[:, 1]]).mean(axis=1)
