@@ -53,30 +53,30 @@ class TransformerConfig:
         heads: attention heads.
         epochs: most passes over the training data.
         tokens_per_epoch: a pass ends after about so many tokens; with `epochs` it bounds the time
-            (about 25,000 tokens a second on one core at the default size).
+            (some 15,000 tokens a second on one core at the default size).
         patience: passes without improvement before stopping.
         batch_requests: attack requests per step.
         learning_rate: its peak; None: 1e-3 from scratch, 5e-5 with pretrained weights.
         mutated_copies: mutated copies of each training attack (hardening, AML.M0003).
-        background: generated benign texts and generated attacks that join the training data; 0 for none.
+        background: generated benign texts that join the training data, against alarms on mere keywords; 0 for none.
         threads: most CPU threads of training.
         seed: of everything random.
     """
 
     architecture: Architecture = "distilbert"
     weights_uri: str | None = None
-    max_tokens: int = 128
+    max_tokens: int = 64
     vocabulary: int = 2048
     width: int = 128
     layers: int | None = None
     heads: int = 4
     epochs: int = 6
     tokens_per_epoch: int = 120_000
-    patience: int = 2
+    patience: int = 3
     batch_requests: int = 16
     learning_rate: float | None = None
     mutated_copies: int = 1
-    background: int = 3000
+    background: int = 2000
     threads: int = 2
     seed: int = 0
 

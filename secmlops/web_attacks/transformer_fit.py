@@ -6,14 +6,18 @@ Dietterich et al. 1997).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from secmlops.web_attacks.calibration import fit_platt
 from secmlops.web_attacks.dataset import LabelledRequest
+from secmlops.web_attacks.svm_training import text_shape
 from secmlops.web_attacks.taxonomy import ATTACK_CLASSES
 from secmlops.web_attacks.transformer_network import AttackNetwork
 from secmlops.web_attacks.windows import Windower
@@ -27,6 +31,15 @@ MARK_SHARE = 0.05
 """A window that stands in more than this share of all attack requests marks their sender."""
 
 FEWEST_FOR_MARK = 8
+
+GENERATED = "generated"
+"""Tag of generated benign texts that any site may see."""
+
+GENERATED_SHARE = 0.3
+"""Most of the normal windows in a step that are generated ones."""
+
+PER_SHAPE = 50
+"""Of normal windows of one shape (identifiers, numbers), so many count fully; more share that weight."""
 
 _WINDOWS_PER_PASS = 64
 
@@ -44,6 +57,7 @@ class Schedule:
         warm_up: share of the steps.
         weight_decay: decoupled, on matrices only.
         class_weight: weight of the attack-class loss beside the detection loss.
+        averaging: decay of the moving average of the weights, which is what is validated and kept.
         surrounded: share of windows that get normal text before and behind them in a step, so that attacks are known
             at any place in any surroundings.
     """
@@ -54,9 +68,10 @@ class Schedule:
     patience: int = 3
     learning_rate: float = 1e-3
     warm_up: float = 0.1
-    weight_decay: float = 0.01
+    weight_decay: float = 0.05
     class_weight: float = 0.3
-    surrounded: float = 0.3
+    averaging: float = 0.98
+    surrounded: float = 0.25
 
 
 class Bags:
@@ -64,19 +79,28 @@ class Bags:
 
     Attributes:
         windows: token ids of every distinct window.
+        shapes: their texts with letters and digits made alike.
         bags: per request, the indices of its windows.
         attack: per request, whether it is labelled an attack.
         attack_class: per request, the index of its attack class; -1 for none.
+        generated: per request, whether it is a generated benign text.
     """
 
     def __init__(self, records: Sequence[LabelledRequest], windower: Windower):
-        index: dict[tuple[int, ...], int] = {}
-        self.bags = [
-            np.array([index.setdefault(w.ids, len(index)) for w in windower.windows(record.request)])
-            for record in records
-        ]
-        self.windows = list(index)
+        found: dict[tuple[int, ...], int] = {}
+        shapes: list[str] = []
+        self.bags: list[np.ndarray] = []
+        for record in records:
+            bag = []
+            for window in windower.windows(record.request):
+                bag.append(found.setdefault(window.ids, len(found)))
+                if bag[-1] == len(shapes):
+                    shapes.append(text_shape(window.text))
+            self.bags.append(np.array(bag))
+        self.windows = list(found)
+        self.shapes = shapes
         self.attack = np.array([record.is_attack for record in records])
+        self.generated = np.array([GENERATED in record.tags for record in records])
         self.attack_class = np.array(
             [ATTACK_CLASSES.index(r.attack_class) if r.attack_class in ATTACK_CLASSES else -1 for r in records]
         )
@@ -85,21 +109,60 @@ class Bags:
         """Per request, the highest of its windows' logits."""
         return np.array([logits[bag].max() for bag in self.bags])
 
-    def learnable(self) -> tuple[list[tuple[np.ndarray, int]], np.ndarray]:
-        """The attack bags as far as they may hold the attack, each with its class, and the normal windows.
+    def learnable(self) -> "Learnable":
+        """The attack bags as far as they may hold the attack, and the normal windows.
 
         A window that normal requests also have is no attack, and one that stands in many attack requests (a tool's
         User-Agent) is their sender's mark: a network that may choose it learns who sends, not what. An attack
         that consists of nothing else keeps all its windows.
         """
         normal = np.unique(np.concatenate([b for b, attack in zip(self.bags, self.attack, strict=True) if not attack]))
-        attacks = [
-            (b, int(c)) for b, attack, c in zip(self.bags, self.attack, self.attack_class, strict=True) if attack
-        ]
-        seen = np.bincount(np.concatenate([bag for bag, _ in attacks]), minlength=len(self.windows))
+        attacks = np.flatnonzero(self.attack)
+        seen = np.bincount(np.concatenate([self.bags[i] for i in attacks]), minlength=len(self.windows))
         excluded = seen > max(FEWEST_FOR_MARK, MARK_SHARE * len(attacks))
         excluded[normal] = True
-        return [(_rest(bag, excluded)[:MAX_BAG], name) for bag, name in attacks], normal
+        bags = [_rest(self.bags[i], excluded)[:MAX_BAG] for i in attacks]
+        return Learnable(
+            bags,
+            self.attack_class[attacks],
+            normal,
+            self._normal_chance(normal),
+        )
+
+    def _normal_chance(self, normal: np.ndarray) -> np.ndarray:
+        real = np.zeros(len(self.windows), dtype=bool)
+        for bag, attack, generated in zip(self.bags, self.attack, self.generated, strict=True):
+            if not attack and not generated:
+                real[bag] = True
+        counts = Counter(self.shapes[i] for i in normal)
+        chance = np.array([1 / max(counts[self.shapes[i]], PER_SHAPE) for i in normal])
+        return _shared_out(chance, ~real[normal])
+
+
+@dataclass(frozen=True, slots=True)
+class Learnable:
+    """What a network learns from.
+
+    Attributes:
+        attacks: per attack, indices of the windows of which one at least holds it.
+        attack_class: per attack, the index of its class; -1 for none.
+        normals: indices of windows that hold no attack.
+        normal_chance: per such window, how likely it is drawn; sums to 1.
+    """
+
+    attacks: list[np.ndarray]
+    attack_class: np.ndarray
+    normals: np.ndarray
+    normal_chance: np.ndarray
+
+
+def _shared_out(chance: np.ndarray, generated: np.ndarray) -> np.ndarray:
+    """Chances that sum to 1, of which generated texts have at most `GENERATED_SHARE`."""
+    chance = chance / chance.sum()
+    share = chance[generated].sum()
+    if GENERATED_SHARE < share < 1:
+        chance = np.where(generated, chance * GENERATED_SHARE / share, chance * (1 - GENERATED_SHARE) / (1 - share))
+    return chance
 
 
 def _rest(bag: np.ndarray, excluded: np.ndarray) -> np.ndarray:
@@ -136,25 +199,26 @@ def fit(
 ) -> Fit:
     """Train in place and leave the weights of the best pass in the network."""
     rng = np.random.default_rng(seed)
-    attacks, normals = train.learnable()
-    plan = _Plan(train, attacks, normals, schedule, max_tokens)
-    optimizer = torch.optim.AdamW(_parameter_groups(network, schedule), lr=schedule.learning_rate)
+    plan = _Plan(train, schedule, max_tokens)
+    optimizer = torch.optim.AdamW(_parameter_groups(network, schedule), lr=schedule.learning_rate, fused=True)
     steps = plan.steps_per_epoch * schedule.epochs
     learning_rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _slope(step / steps, schedule.warm_up))
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.averaging))
     best_loss, best_epoch, best_weights, tokens, epoch = math.inf, 0, None, 0, 0
     for epoch in range(1, schedule.epochs + 1):
         network.train()
         for step, (bags, classes, negatives) in enumerate(plan.batches(rng)):
             tokens += _step(network, plan, bags, classes, negatives, optimizer, rng)
             learning_rate.step()
+            averaged.update_parameters(network)
             if step % 10 == 0:
                 done = (epoch - 1) * plan.steps_per_epoch + step
                 on_progress(done, steps, f"pass {epoch} of {schedule.epochs}")
-        loss = validation_loss(validation, logits_of(network, validation.windows))
+        loss = validation_loss(validation, logits_of(averaged.module, validation.windows))
         on_progress(epoch * plan.steps_per_epoch, steps, f"pass {epoch}: validation loss {loss:.4f}")
         if loss < best_loss - 1e-4:
             best_loss, best_epoch = loss, epoch
-            best_weights = {name: value.clone() for name, value in network.state_dict().items()}
+            best_weights = {name: value.clone() for name, value in averaged.module.state_dict().items()}
         elif epoch - best_epoch >= schedule.patience:
             break
     if best_weights is not None:
@@ -164,13 +228,15 @@ def fit(
 
 
 def validation_loss(bags: Bags, logits: np.ndarray) -> float:
-    """Cross entropy of the requests' highest windows, both labels weighing the same, in nats."""
-    highest = bags.highest(logits)
+    """Cross entropy of the requests' highest windows after calibration, both labels weighing the same, in nats."""
+    raw = bags.highest(logits).astype(np.float64)
+    platt = fit_platt(raw[~bags.attack], raw[bags.attack])
+    highest = platt.slope * raw + platt.offset
     loss = np.logaddexp(0, np.where(bags.attack, -highest, highest))
     return float((loss[bags.attack].mean() + loss[~bags.attack].mean()) / 2)
 
 
-def logits_of(network: AttackNetwork, windows: Sequence[tuple[int, ...]]) -> np.ndarray:
+def logits_of(network: nn.Module, windows: Sequence[tuple[int, ...]]) -> np.ndarray:
     """The attack logit of each window by the PyTorch network, float32."""
     network.eval()
     logits = np.zeros(len(windows), dtype=np.float32)
@@ -194,33 +260,25 @@ def padded(windows: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
 
 
 class _Plan:
-    def __init__(
-        self,
-        train: Bags,
-        attacks: list[tuple[np.ndarray, int]],
-        normals: np.ndarray,
-        schedule: Schedule,
-        max_tokens: int,
-    ):
-        self.windows, self.attacks, self.normals = train.windows, attacks, normals
+    def __init__(self, train: Bags, schedule: Schedule, max_tokens: int):
+        self.windows, self.data = train.windows, train.learnable()
         self.schedule, self.max_tokens = schedule, max_tokens
         lengths = np.array([len(window) for window in train.windows])
-        per_attack = np.mean([lengths[bag].sum() for bag, _ in attacks])
-        per_step = schedule.batch_requests * (per_attack + 2 * lengths[normals].mean())
-        whole = max(len(attacks), len(normals) / 2) / schedule.batch_requests
+        per_attack = np.mean([lengths[bag].sum() for bag in self.data.attacks])
+        per_step = schedule.batch_requests * (per_attack + 2 * lengths[self.data.normals].mean())
+        whole = max(len(self.data.attacks), len(self.data.normals) / 2) / schedule.batch_requests
         self.steps_per_epoch = max(1, round(min(whole, schedule.tokens_per_epoch / per_step)))
-        counts = np.bincount([name for _, name in attacks if name >= 0], minlength=len(ATTACK_CLASSES))
-        weights = np.where(counts > 0, np.sqrt(counts.sum() / np.maximum(counts, 1) / max((counts > 0).sum(), 1)), 0)
+        named = np.bincount(self.data.attack_class[self.data.attack_class >= 0], minlength=len(ATTACK_CLASSES))
+        weights = np.where(named > 0, np.sqrt(named.sum() / np.maximum(named, 1) / max((named > 0).sum(), 1)), 0)
         self.class_weights = torch.tensor(weights, dtype=torch.float32)
 
-    def batches(self, rng: np.random.Generator):
-        size = self.schedule.batch_requests
-        attacks = _drawn(len(self.attacks), self.steps_per_epoch * size, rng)
-        normals = _drawn(len(self.normals), self.steps_per_epoch * size * 2, rng)
-        for step in range(self.steps_per_epoch):
-            chosen = [self.attacks[i] for i in attacks[step * size : (step + 1) * size]]
-            negatives = self.normals[normals[step * size * 2 : (step + 1) * size * 2]]
-            yield [bag for bag, _ in chosen], torch.tensor([name for _, name in chosen]), negatives
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[list[np.ndarray], Tensor, np.ndarray]]:
+        """Attack bags, their classes, and normal windows, step by step."""
+        size, data = self.schedule.batch_requests, self.data
+        attacks = rng.choice(len(data.attacks), (self.steps_per_epoch, size))
+        normals = rng.choice(data.normals, (self.steps_per_epoch, 2 * size), p=data.normal_chance)
+        for chosen, negatives in zip(attacks, normals, strict=True):
+            yield [data.attacks[i] for i in chosen], torch.tensor(data.attack_class[chosen]), negatives
 
     def drawn(self, indices: np.ndarray, rng: np.random.Generator) -> list[tuple[int, ...]]:
         """The windows of these indices, some of them surrounded by normal text."""
@@ -231,7 +289,7 @@ class _Plan:
         ]
 
     def _surrounded(self, window: tuple[int, ...], rng: np.random.Generator) -> tuple[int, ...]:
-        room = int(rng.integers(0, self.max_tokens - len(window) + 1))
+        room = int((self.max_tokens - len(window)) * rng.random() ** 2)
         front = int(rng.integers(0, room + 1))
         before = self._normal_text(front, rng)[-front:] if front else ()
         behind = self._normal_text(room - front, rng)[: room - front]
@@ -242,14 +300,8 @@ class _Plan:
         for _ in range(4):
             if len(text) >= length:
                 break
-            text += self.windows[self.normals[rng.integers(len(self.normals))]][2:-1]
+            text += self.windows[self.data.normals[rng.integers(len(self.data.normals))]][2:-1]
         return text
-
-
-def _drawn(count: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """`wanted` indices below `count`: whole shuffled rounds, so that every index comes before any comes again."""
-    rounds = [rng.permutation(count) for _ in range(math.ceil(wanted / count))]
-    return np.concatenate(rounds)[:wanted]
 
 
 def _step(

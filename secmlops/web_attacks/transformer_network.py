@@ -84,20 +84,22 @@ def from_configuration(
     from transformers import DistilBertConfig, DistilBertModel, MobileBertConfig, MobileBertModel
 
     if architecture == "distilbert":
-        return AttackNetwork(
-            DistilBertModel(
-                DistilBertConfig(
-                    vocab_size=vocabulary,
-                    max_position_embeddings=max_tokens,
-                    dim=width,
-                    hidden_dim=4 * width,
-                    n_layers=layers,
-                    n_heads=heads,
-                    pad_token_id=0,
-                )
-            ),
-            width,
+        encoder = DistilBertModel(
+            DistilBertConfig(
+                vocab_size=vocabulary,
+                max_position_embeddings=max_tokens,
+                dim=width,
+                hidden_dim=2 * width,
+                n_layers=layers,
+                n_heads=heads,
+                attention_dropout=0.0,
+                pad_token_id=0,
+            )
         )
+        # What stands in a text tells more than where: with positions as loud as tokens, small data teach places.
+        nn.init.normal_(encoder.embeddings.word_embeddings.weight, std=0.05)
+        nn.init.normal_(encoder.embeddings.position_embeddings.weight, std=0.002)
+        return AttackNetwork(encoder, width)
     # No-norm, MobileBERT's own normalization, learns only from a teacher; from scratch it needs layer norm.
     config = MobileBertConfig(
         vocab_size=vocabulary,
@@ -111,6 +113,7 @@ def from_configuration(
         num_feedforward_networks=2,
         normalization_type="layer_norm",
         hidden_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.0,
         pad_token_id=0,
     )
     return AttackNetwork(MobileBertModel(config, add_pooling_layer=False), width)

@@ -9,7 +9,16 @@ import torch
 from secmlops.web_attacks import byte_tokenizer, transformer, transformer_network, transformer_training
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.transformer import TransformerClassifier
-from secmlops.web_attacks.transformer_fit import Bags, Schedule, fit, logits_of, padded, validation_loss
+from secmlops.web_attacks.transformer_fit import (
+    GENERATED,
+    GENERATED_SHARE,
+    Bags,
+    Schedule,
+    fit,
+    logits_of,
+    padded,
+    validation_loss,
+)
 from secmlops.web_attacks.windows import Windower
 from tests.unit.web_attacks import small_traffic
 from tests.unit.web_attacks.test_transformer import TINY, files_of
@@ -88,19 +97,30 @@ def test_a_sender_s_mark_cannot_be_taken_for_the_attack(windower):
         for i in range(60)
     ]
     bags = Bags(normal + marked, windower)
-    attacks, negatives = bags.learnable()
+    learnable = bags.learnable()
+    attacks, negatives = learnable.attacks, learnable.normals
     text = [windower.tokenizer.decode(list(ids)) for ids in bags.windows]
     assert len(attacks) == 60
-    assert all("attacktool" not in text[i] for bag, _ in attacks for i in bag)
-    assert all(any("or" in text[i] for i in bag) for bag, _ in attacks)
-    assert not {i for bag, _ in attacks for i in bag} & set(negatives.tolist())
+    assert all("attacktool" not in text[i] for bag in attacks for i in bag)
+    assert all(any("or" in text[i] for i in bag) for bag in attacks)
+    assert not {i for bag in attacks for i in bag} & set(negatives.tolist())
 
 
 def test_an_attack_made_only_of_normal_windows_keeps_them(windower):
     normal = small_traffic.normals(40, seed=1)
     bags = Bags([*normal, LabelledRequest(normal[0].request, "attack", "other")], windower)
-    attacks, _ = bags.learnable()
-    assert len(attacks) == 1 and len(attacks[0][0]) > 0
+    attacks = bags.learnable().attacks
+    assert len(attacks) == 1 and len(attacks[0]) > 0
+
+
+def test_generated_texts_have_a_bounded_share(windower):
+    generated = [replace(record, tags=(GENERATED,)) for record in small_traffic.normals(150, seed=4)]
+    bags = Bags([*small_traffic.records(20, seed=1), *generated], windower)
+    learnable = bags.learnable()
+    own = {i for bag, made in zip(bags.bags, bags.generated, strict=True) for i in bag if not made}
+    share = learnable.normal_chance[[i not in own for i in learnable.normals]].sum()
+    assert share == pytest.approx(GENERATED_SHARE)
+    assert learnable.normal_chance.sum() == pytest.approx(1)
 
 
 def train(out, **changes):
