@@ -274,6 +274,7 @@ def _mostly_text(content: bytes) -> bool:
     return sum(byte < 9 or 13 < byte < 32 for byte in sample) * 20 <= len(sample)
 
 
+_ENCODED = re.compile(r"[%&+\\\0]")
 _PERCENT_U = re.compile(r"%u([0-9a-fA-F]{4})")
 _PERCENT = re.compile(r"%[0-9a-fA-F]{2}")
 _ESCAPE = re.compile(r"\\(?:u\{?([0-9a-fA-F]{4})\}?|x([0-9a-fA-F]{2}))")
@@ -306,6 +307,8 @@ def decode(text: str) -> str:
 
 
 def _decode(text: str) -> str:
+    if len(text) < 16 and text.isascii() and not _ENCODED.search(text):
+        return text
     if "+" in text and ("%" in text or " " not in text):
         text = text.replace("+", " ") if _plus_is_blank(text) else text
     for _ in range(MAX_ROUNDS):
@@ -402,6 +405,7 @@ _PRIVATE_HOST = re.compile(
 _METADATA_HOST = re.compile(
     r"(?<=[/@])(?:169\.254\.169\.254|100\.100\.100\.200|2852039166|0xa9fea9fe)(?![\d.])", re.IGNORECASE
 )
+_DISGUISE = re.compile(r"[('\"`$\\^{@+\n]|/[*/.]|<!|0[xX]")
 _DOT_SEGMENT = re.compile(r"(?<=/)(?:\./|/)+")
 
 
@@ -422,6 +426,8 @@ def canonical(text: str) -> str:
 
 
 def _canonical(text: str) -> str:
+    if not _DISGUISE.search(text):
+        return text
     if "/*" in text or "<!--" in text:
         text = _without_comments(_without_comments(text, "/*", "*/"), "<!--", "-->")
     if "(" in text:

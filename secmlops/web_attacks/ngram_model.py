@@ -74,9 +74,9 @@ class LinearModel:
         start, stop = first.copy(), last.copy()
         longest = last - first
         for window in self.windows:
-            if not (longest > window).any():
-                continue
-            self._widen(total, count, batch, window, margin, start, stop)
+            long = np.flatnonzero(longest > window)
+            if len(long):
+                self._widen(total, count, batch, window, long, margin, start, stop)
         return Margins(margin, start - first, stop - first)
 
     def densest(self, batch: Batch, start: int, stop: int, width: int) -> tuple[int, int]:
@@ -119,12 +119,12 @@ class LinearModel:
         count: npt.NDArray[np.int64],
         batch: Batch,
         window: int,
+        long: npt.NDArray[np.int64],
         margin: npt.NDArray[np.float64],
         start: npt.NDArray[np.int64],
         stop: npt.NDArray[np.int64],
     ) -> None:
-        """Raise each text's margin to that of its best window, where that is larger; changes the last three."""
-        long = np.flatnonzero(batch.ends - batch.begins + 1 > window)
+        """Raise a long text's margin to that of its best window, where that is larger; changes the last three."""
         sizes = batch.ends[long] - batch.begins[long] + 2 - window
         offsets = np.cumsum(sizes) - sizes
         places = np.arange(int(sizes.sum())) - np.repeat(offsets, sizes) + np.repeat(batch.begins[long] - 1, sizes)
@@ -133,10 +133,8 @@ class LinearModel:
         better = best > margin[long]
         if not better.any():
             return
-        hits = np.flatnonzero(found == np.repeat(best, sizes))
-        owner = np.repeat(np.arange(len(long)), sizes)[hits]
-        owners, firsts = np.unique(owner, return_index=True)
-        place = places[hits[firsts]][better[owners]]
-        margin[long[better]] = best[better]
-        start[long[better]] = place
-        stop[long[better]] = place + window
+        for index in np.flatnonzero(better).tolist():
+            first = int(offsets[index])
+            place = int(places[first + int(np.argmax(found[first : first + int(sizes[index])]))])
+            text = int(long[index])
+            margin[text], start[text], stop[text] = best[index], place, place + window

@@ -116,6 +116,7 @@ def _keyword_table() -> npt.NDArray[np.uint32]:
 
 
 _KEYWORD_TABLE = _keyword_table()
+_NUMBER_HASH = np.uint32(_word_hash(b"0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +182,10 @@ def features(batch: Batch, shape: Shape) -> list[tuple[npt.NDArray[np.int64] | N
 def _room(separators: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """For each index, how far the next separator after it lies."""
     places = np.flatnonzero(separators)
-    gaps = np.diff(places, append=len(separators))
-    following = np.repeat(np.append(places[1:], len(separators)), gaps)
-    return following - np.arange(len(separators))
+    following = np.empty_like(places)
+    following[:-1] = places[1:]
+    following[-1] = len(separators)
+    return np.repeat(following, following - places) - np.arange(len(separators))
 
 
 def _rolled(
@@ -210,14 +212,16 @@ def _tokens(
     starts_here = codes != _BLANK
     starts_here[1:] &= ~(in_word[1:] & in_word[:-1])
     starts = np.flatnonzero(starts_here)
-    lengths = np.diff(starts, append=len(codes))
-    inside = np.arange(len(codes)) - np.repeat(starts, lengths)
+    stops = np.empty_like(starts)
+    stops[:-1] = starts[1:]
+    stops[-1] = len(codes)
+    inside = np.arange(len(codes)) - np.repeat(starts, stops - starts)
     values = codes * _POWERS[np.minimum(inside, _LONGEST_WORD)]
     values[codes == _BLANK] = 0
     digests = np.add.reduceat(values, starts, dtype=np.uint32)
     first = codes[starts]
     known = (_KEYWORD_TABLE[(digests * _MIX) >> np.uint32(16)] == digests) & (first != _SEPARATOR)
-    number = digests == np.uint32(_word_hash(b"0"))
+    number = digests == _NUMBER_HASH
     tokens = np.where(known, digests, np.where(first == _DIGIT, _MIXED, _WORD))
     tokens = np.where(number, _NUMBER, tokens)
     tokens = np.where(in_word[starts], tokens, first.astype(np.uint32)) + _TOKEN_SALT
