@@ -9,7 +9,7 @@ import yaml
 from benchmarks.report import Row, at_most, print_rows
 from secmlops.bundle import keygen
 
-NORMAL, ATTACKS, SEED = 3_000, 600, 1
+NORMAL, ATTACKS, SEED = 3_000, 2_400, 1
 ROUNDS, CANDIDATES, ATTACKED = 20, 10, 60
 MOST = 1.6
 
@@ -75,7 +75,7 @@ def _plain(folder: Path) -> float:
             at(f"{name}-model"),
             at(f"{name}-t"),
             seed=SEED,
-            mutated_copies=1,
+            mutated_copies=2,
         )
         quality_assurance.evaluate_classifier(
             at(f"{name}-model"),

@@ -66,7 +66,7 @@ def run_locally(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the demonstration; made anew.")] = Path("runs/demo"),
     normal: Annotated[int, typer.Option(help="Visitors' requests to record.")] = 3000,
-    attacks: Annotated[int, typer.Option(help="Attackers' requests to record.")] = 600,
+    attacks: Annotated[int, typer.Option(help="Attackers' requests to record.")] = 2400,
     seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 1,
 ) -> None:
     """Record traffic, run the pipeline, serve the signed model, attack it, and stop."""

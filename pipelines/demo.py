@@ -66,7 +66,7 @@ def show(folder: Path, *, normal: int, attacks: int, seed: int) -> None:
         PipelineFailed: the pipeline did not succeed.
         ServerFailed: the server did not become ready.
     """
-    console = Console()
+    console = Console(file=sys.stdout)  # bound now: the run redirects standard output
     shutil.rmtree(folder, ignore_errors=True)
     console.rule("[bold]1. From packets to a signed model[/]", align="left")
     chosen = with_local_defaults(pipeline, {"normal": normal, "attacks": attacks, "seed": seed}, folder)

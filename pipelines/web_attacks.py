@@ -93,9 +93,9 @@ def pipeline(
     architectures: list[str] = ["svm", "distilbert", "mobilebert"],  # noqa: B006 - kfp reads the literal default
     weights: str = "",
     site_normals: str = "",
-    mutated_copies: int = 1,
+    mutated_copies: int = 2,
     normal: int = 3000,
-    attacks: int = 600,
+    attacks: int = 2400,
     attack_rounds: int = 20,
     attack_candidates: int = 10,
     attacked_requests: int = 60,

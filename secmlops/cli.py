@@ -132,7 +132,7 @@ def train(
     ] = "",
     policy: Annotated[Path | None, typer.Option(help="Gate policy (YAML); default: the pipeline's.")] = None,
     weights: Annotated[str, typer.Option(help="URI of pretrained transformer weights.")] = "",
-    mutated_copies: Annotated[int, typer.Option(min=0, help="Mutated copies of each attack (hardening).")] = 1,
+    mutated_copies: Annotated[int, typer.Option(min=0, help="Mutated copies of each attack (hardening).")] = 2,
     report: Annotated[Path | None, typer.Option(help="HTML report; default: OUT.html.")] = None,
     quarantine: Annotated[str | None, typer.Option(help="JSON lines of what could not be read, and why.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,

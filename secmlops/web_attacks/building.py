@@ -53,7 +53,7 @@ def build(
     policy: Policy,
     site_normals: str = "",
     weights: str = "",
-    mutated_copies: int = 1,
+    mutated_copies: int = 2,
     report: Path | None = None,
     seed: int = 1,
     on_unreadable: Callable[[int, bytes, SecmlopsError], None] = lambda number, line, error: None,

@@ -1,5 +1,6 @@
 """From captures to reviewed, validated, split and sanitized requests."""
 
+import random
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ from secmlops.web_attacks.taxonomy import NORMAL
 FIRST_LEVEL = "signatures"
 LAB_REVIEWER = "traffic-lab"
 UNDECIDED = "undecided"
+CANARY_RECORDS = 1_500
 
 
 class NothingReviewed(SecmlopsError):
@@ -232,7 +234,7 @@ def check_poisoning(
     """
     records = read_dataset(train)
     suspects = poisoning.find_suspects(records, seed=seed)
-    canaries = poisoning.check_canaries(records, seed=seed)
+    canaries = poisoning.check_canaries(_some(records, CANARY_RECORDS, seed), seed=seed)
     kept = poisoning.sanitize(records, suspects)
     write_dataset(kept, sanitized)
     report.write_data_report(Path(report_file), suspects=suspects, records=records)
@@ -258,6 +260,10 @@ def check_poisoning(
         f"{canaries.found} of {canaries.planted} planted flips found"
     )
     return {"rows": len(records), "suspects": len(suspects), "kept": len(kept)}
+
+
+def _some(records: Sequence[LabelledRequest], most: int, seed: int) -> list[LabelledRequest]:
+    return random.Random(seed).sample(records, min(most, len(records)))
 
 
 def _captures(folder: str) -> list[Path]:
