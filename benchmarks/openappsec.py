@@ -5,11 +5,10 @@ alike), so neither a site nor a near copy of an attack stands in both. Each half
 other; figures are means over the two. The background traffic that the model trains on besides was written with an eye
 on false alarms of this very subset, so a set that nobody has looked at tells more.
 
-The peer is the usual character 2-4-gram TF-IDF with LinearSVC on the same decoded values. It does as well on this subset,
-but by the attack tool's few headers, which all its attacks share: planted into the requests of ordinary browsers, the very
-same attacks pass it by. Published for the whole
-comparison (balanced accuracy): open-appsec .9945, F5 NGINX App Protect .9407, ModSecurity CRS 4.20 .8681; measured on
-this subset as a whole: CRS 3.3.4 .948.
+The peer is the usual character 2-4-gram TF-IDF with LinearSVC on the same decoded values. It does as well on this
+subset, but by the attack tool's few headers, which all its attacks share: planted into the requests of ordinary
+browsers, the very same attacks pass it by. Published for the whole comparison (balanced accuracy): open-appsec .9945,
+F5 NGINX App Protect .9407, ModSecurity CRS 4.20 .8681; measured on this subset as a whole: CRS 3.3.4 .948.
 
     python -m benchmarks.openappsec
 """
