@@ -54,6 +54,8 @@ _SUPPORTED: Final = 0.9
 _CANDIDATE: Final = 0.5
 _BLOCK_SHARE: Final = 0.6
 """Share of a block's normal-labelled requests that must look like attacks before the block is accused."""
+_BLOCK_SIGNED: Final = 0.25
+"""Share of a block that signatures must match: pages of a kind never seen before look strange, but match none."""
 _SIGNATURE_WEIGHT: Final = 1.0
 _SUSPECT: Final = 0.5
 _ROWS_AT_ONCE: Final = 512
@@ -132,7 +134,7 @@ def find_suspects(records: Sequence[LabelledRequest], seed: int = 0) -> list[Sus
     same, size = _agreement(view.groups, labels)
     outvoted = (same < _MINORITY * size) & (size >= 3) & (given < _SUPPORTED)
     candidates = np.flatnonzero((given < _CANDIDATE) | outvoted | alone.members)
-    against = view.neighbours_against(candidates, labels)
+    against = view.neighbours_against(candidates, labels, alone.members)
     least = np.minimum(given, alone.given)
     doubt = np.where(alone.members[candidates], 1 - least[candidates], (1 - given[candidates] + against) / 2)
     chosen = ((doubt > _SUSPECT) & (against > 0.5)) | outvoted[candidates] | alone.members[candidates]
@@ -218,6 +220,10 @@ class _View:
         signed = csr_array(np.array([[is_signed] for _, is_signed in looks], dtype=np.float32) * _SIGNATURE_WEIGHT)
         return cls(groups, _bounded_groups(wide, groups), owner, hstack([ngrams, signed]).tocsr(), places)
 
+    def signed(self) -> _Bools:
+        """For each record, whether a signature matches it."""
+        return (self.features[:, [-1]].toarray().ravel() > 0)[self.owner]
+
     def clusters(self, texts_per_cluster: int, seed: int) -> _Ints:
         """A number per record; near duplicates share one, and so do texts of one kind."""
         from sklearn.cluster import MiniBatchKMeans
@@ -247,10 +253,15 @@ class _View:
             probability[held_back] = model.predict_proba(self.features[rows[held_back]])[:, 1]
         return probability[np.searchsorted(distinct, key)]
 
-    def neighbours_against(self, chosen: _Ints, labels: _Bools) -> _Floats:
-        """Share of the nearest texts outside each record's wide group, by similarity, that carry the other label."""
+    def neighbours_against(self, chosen: _Ints, labels: _Bools, silent: _Bools) -> _Floats:
+        """Share of the nearest texts, by similarity, that carry the other label.
+
+        A record's own wide group has no say, and nor have the silent records.
+        """
         key = self.owner * 2 + labels
-        _, first = np.unique(key, return_index=True)
+        first = np.unique(key, return_index=True)[1]
+        if (~silent[first]).sum() > _NEIGHBOURS:
+            first = first[~silent[first]]
         places, attack, groups = self.places[self.owner[first]], labels[first], self.wide_groups[first]
         nearest = min(_NEIGHBOURS, len(first) - 1)
         against = np.zeros(len(chosen))
@@ -289,17 +300,23 @@ class _Block:
         accused = ~labels & (least < _CANDIDATE)
         sizes = np.zeros(len(labels), dtype=np.int64)
         for kind in kinds:
-            sizes = np.maximum(sizes, np.where(accused, _block_sizes(kind, accused, ~labels, view.owner), 0))
+            found = _block_sizes(kind, accused, ~labels, view.signed(), view.owner)
+            sizes = np.maximum(sizes, np.where(accused, found, 0))
         return cls(sizes > 0, np.where(sizes > 0, least, 1.0), sizes)
 
 
-def _block_sizes(kind: _Ints, accused: _Bools, normal: _Bools, owner: _Ints) -> _Ints:
+def _block_sizes(kind: _Ints, accused: _Bools, normal: _Bools, signed: _Bools, owner: _Ints) -> _Ints:
     """For each record, how many of its kind are accused, where they are a block; else 0."""
     count = int(kind.max()) + 1
     width = int(owner.max()) + 1
     texts = np.bincount(np.unique((kind * width + owner)[accused]) // width, minlength=count)
     accused_count = np.bincount(kind[accused], minlength=count)
-    is_block = (texts >= PLANTED_BLOCK) & (accused_count >= _BLOCK_SHARE * np.bincount(kind[normal], minlength=count))
+    signed_count = np.bincount(kind[accused & signed], minlength=count)
+    is_block = (
+        (texts >= PLANTED_BLOCK)
+        & (accused_count >= _BLOCK_SHARE * np.bincount(kind[normal], minlength=count))
+        & (signed_count >= _BLOCK_SIGNED * accused_count)
+    )
     return np.where(is_block, accused_count, 0)[kind].astype(np.int64)
 
 
