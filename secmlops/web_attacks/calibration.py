@@ -11,7 +11,7 @@ Floats = npt.NDArray[np.float64]
 FEWEST_IN_TAIL: Final = 10
 """With fewer normals than this above the wanted quantile, the tail is extrapolated instead of counted."""
 
-TOLERANCE: Final = 0.002
+TOLERANCE: Final = 0.0005
 """How much of TPR - FPR may be given up to stay near the model's own boundary."""
 
 _TAIL_SHARE: Final = 0.05
