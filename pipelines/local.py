@@ -18,11 +18,12 @@ from typing import Any
 
 from kfp import local
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 from secmlops.bundle import keygen
 from secmlops.errors import SecmlopsError
-from secmlops.progress import MARK
+from secmlops.progress import RESULT, UNDER_WAY
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([^']+)'")
@@ -87,9 +88,10 @@ class _StepLines(io.TextIOBase):
         self.log.flush()
 
     def _line(self, line: str) -> None:
-        if MARK in line:
-            self.said = line.split(MARK, 1)[1].strip()
-            self.status.update(f"{self.said}")
+        if (stripped := line.strip()).startswith(RESULT):
+            self.said = stripped.removeprefix(RESULT)
+        elif stripped.startswith(UNDER_WAY):
+            self.status.update(escape(stripped.removeprefix(UNDER_WAY)))
         elif match := _STARTED.search(line):
             self.started.setdefault(match[1], []).append(time.monotonic())
             self.status.update(match[1])

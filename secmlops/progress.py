@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable
 
-MARK = ">> "
+RESULT = ">> "
+UNDER_WAY = ".. "
 _INTERVAL_S = 1.0
 
 
 def say(text: str) -> None:
-    """Print one line for the person who watches: what was done, or how far it is."""
-    print(MARK + " ".join(text.split()), flush=True)
+    """Print one line for the person who watches: what a step came to."""
+    print(RESULT + " ".join(text.split()), flush=True)
 
 
 def reporter(what: str) -> Callable[..., None]:
@@ -21,6 +22,6 @@ def reporter(what: str) -> Callable[..., None]:
         now = time.monotonic()
         if now - last >= _INTERVAL_S or done == total:
             last = now
-            say(f"{what} {done:,}/{total:,} {message}")
+            print(f"{UNDER_WAY}{what} {done:,}/{total:,} {message}", flush=True)
 
     return report

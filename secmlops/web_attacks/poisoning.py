@@ -52,6 +52,9 @@ _NEIGHBOURS: Final = 10
 _MINORITY: Final = 1 / 3
 _SUPPORTED: Final = 0.9
 _CANDIDATE: Final = 0.5
+_UNSURE: Final = 0.75
+_CLEAR: Final = 0.85
+"""Where the model is unsure about normal-labelled requests, so large a share of their nearest must be attacks."""
 _BLOCK_SHARE: Final = 0.6
 """Share of a block's normal-labelled requests that must look like attacks before the block is accused."""
 _BLOCK_SIGNED: Final = 0.25
@@ -136,7 +139,8 @@ def find_suspects(records: Sequence[LabelledRequest], seed: int = 0) -> list[Sus
     candidates = np.flatnonzero((given < _CANDIDATE) | outvoted | alone.members)
     against = view.neighbours_against(candidates, labels, alone.members)
     least = np.minimum(given, alone.given)
-    doubt = np.where(alone.members[candidates], 1 - least[candidates], (1 - given[candidates] + against) / 2)
+    doubt = (1 - least[candidates] + against) / 2
+    doubt = np.where(alone.members[candidates], np.maximum(doubt, 1 - least[candidates]), doubt)
     chosen = ((doubt > _SUSPECT) & (against > 0.5)) | outvoted[candidates] | alone.members[candidates]
     found = []
     for i, sure, others in zip(candidates[chosen], doubt[chosen], against[chosen], strict=True):
@@ -298,6 +302,8 @@ class _Block:
         for kind in kinds:
             least = np.minimum(least, 1 - view.out_of_fold(labels, kind, seed))
         accused = ~labels & (least < _CANDIDATE)
+        unsure = np.flatnonzero(~labels & ~accused & (least < _UNSURE))
+        accused[unsure] = view.neighbours_against(unsure, labels, accused) > _CLEAR
         sizes = np.zeros(len(labels), dtype=np.int64)
         for kind in kinds:
             found = _block_sizes(kind, accused, ~labels, view.signed(), view.owner)
