@@ -83,7 +83,7 @@ def show(folder: Path, *, normal: int, attacks: int, seed: int) -> None:
             metrics = client.get("/metrics").text
     _print_results(console, results)
     counted = [line for line in metrics.splitlines() if line.startswith("secmlops_web_attacks_verdicts_total")]
-    console.print(f"{len(counted)} verdict counters at /metrics, e.g. {counted[0]}", highlight=False, markup=False)
+    console.print(f"{len(counted)} verdict counters at /metrics", highlight=False)
     _print_paths(console, finished, bundle)
 
 
@@ -153,15 +153,18 @@ def _ask(client: httpx.Client, requests: Sequence[HttpRequest]) -> list[dict[str
 
 def _print_results(console: Console, results: Sequence[Sent]) -> None:
     table = Table(box=None, pad_edge=False)
-    for column, justify in (("traffic", "left"), ("sent", "right"), ("called attack", "right"), ("", "right")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    table.add_column("what the server points at", overflow="ellipsis", no_wrap=True, max_width=70)
+    table.add_column("traffic")
+    for column in ("sent", "called attack", "share"):
+        table.add_column(column, justify="right")
     for result in results:
-        share = result.flagged / len(result.answers) if result.answers else 0.0
-        said = next((a for a in result.answers if a["verdict"] == "attack" and result.expected == "attack"), None)
-        example = f"{said['attack_class']} in {said['part']}: {said['evidence']}" if said else ""
-        table.add_row(result.kind, f"{len(result.answers):,}", f"{result.flagged:,}", f"{share:.1%}", example)
+        share = f"{result.flagged / len(result.answers):.1%}" if result.answers else "-"
+        table.add_row(result.kind, f"{len(result.answers):,}", f"{result.flagged:,}", share)
     console.print(table)
+    for result in results:
+        said = next((answer for answer in result.answers if answer["verdict"] == "attack"), None)
+        if said and result.expected == "attack":
+            example = f"{said['attack_class']} in {said['part']}: {said['evidence']}"
+            console.print(f"e.g. {example}", highlight=False, markup=False, no_wrap=True, overflow="ellipsis")
 
 
 def _print_paths(console: Console, finished: LocalRun, bundle: str) -> None:
@@ -170,6 +173,4 @@ def _print_paths(console: Console, finished: LocalRun, bundle: str) -> None:
     paths |= {"signed bundle": bundle, "whole log": str(finished.log)}
     for name, path in paths.items():
         console.print(f"{name:<28} {path}", highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        "serve it again with `make serve`; check it with `.venv/bin/secmlops verify BUNDLE --trusted-key ...`"
-    )
+    console.print("serve it again: make serve", highlight=False)
