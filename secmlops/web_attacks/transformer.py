@@ -59,7 +59,7 @@ class TransformerConfig:
         learning_rate: its peak; None: 1e-3 from scratch, 5e-5 with pretrained weights.
         mutated_copies: mutated copies of each training attack (hardening, AML.M0003).
         background: generated benign texts that join the training data, against alarms on mere keywords; 0 for none.
-        threads: most CPU threads of training.
+        threads: CPU threads of training; more help only on idle cores and at greater widths.
         seed: of everything random.
     """
 
@@ -77,7 +77,7 @@ class TransformerConfig:
     learning_rate: float | None = None
     mutated_copies: int = 1
     background: int = 2000
-    threads: int = 2
+    threads: int = 1
     seed: int = 0
 
     @property

@@ -6,6 +6,7 @@ Dietterich et al. 1997).
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ GENERATED_SHARE = 0.3
 PER_SHAPE = 50
 """Of normal windows of one shape (identifiers, numbers), so many count fully; more share that weight."""
 
+_SINGLE_WORD = re.compile(r"[\w.,:@+!-]*")
+
+SHARPEST = 8.0
+"""Softmax sharpness of the choice of witnesses in the end; it then is the highest window but for near ties."""
+
 _WINDOWS_PER_PASS = 64
 
 
@@ -58,6 +64,8 @@ class Schedule:
         weight_decay: decoupled, on matrices only.
         class_weight: weight of the attack-class loss beside the detection loss.
         averaging: decay of the moving average of the weights, which is what is validated and kept.
+        undecided: share of the steps over which the choice of each attack's witness sharpens from all its windows to
+            the highest; a network that knows nothing would choose by chance and then believe itself.
         surrounded: share of windows that get normal text before and behind them in a step, so that attacks are known
             at any place in any surroundings.
     """
@@ -71,6 +79,7 @@ class Schedule:
     weight_decay: float = 0.05
     class_weight: float = 0.3
     averaging: float = 0.98
+    undecided: float = 0.4
     surrounded: float = 0.25
 
 
@@ -80,6 +89,7 @@ class Bags:
     Attributes:
         windows: token ids of every distinct window.
         shapes: their texts with letters and digits made alike.
+        single: whether they are no more than one word, number or identifier.
         bags: per request, the indices of its windows.
         attack: per request, whether it is labelled an attack.
         attack_class: per request, the index of its attack class; -1 for none.
@@ -89,6 +99,7 @@ class Bags:
     def __init__(self, records: Sequence[LabelledRequest], windower: Windower):
         found: dict[tuple[int, ...], int] = {}
         shapes: list[str] = []
+        single: list[bool] = []
         self.bags: list[np.ndarray] = []
         for record in records:
             bag = []
@@ -96,9 +107,11 @@ class Bags:
                 bag.append(found.setdefault(window.ids, len(found)))
                 if bag[-1] == len(shapes):
                     shapes.append(text_shape(window.text))
+                    single.append(bool(_SINGLE_WORD.fullmatch(window.text)))
             self.bags.append(np.array(bag))
         self.windows = list(found)
         self.shapes = shapes
+        self.single = np.array(single)
         self.attack = np.array([record.is_attack for record in records])
         self.generated = np.array([GENERATED in record.tags for record in records])
         self.attack_class = np.array(
@@ -112,14 +125,14 @@ class Bags:
     def learnable(self) -> "Learnable":
         """The attack bags as far as they may hold the attack, and the normal windows.
 
-        A window that normal requests also have is no attack, and one that stands in many attack requests (a tool's
-        User-Agent) is their sender's mark: a network that may choose it learns who sends, not what. An attack
-        that consists of nothing else keeps all its windows.
+        A window that normal requests also have is no attack. One that stands in many attack requests (a tool's
+        User-Agent), or that is a mere identifier (a session's cookie), marks their sender: a network that may choose
+        it learns by heart who sent, not what. An attack that consists of nothing else keeps all its windows.
         """
         normal = np.unique(np.concatenate([b for b, attack in zip(self.bags, self.attack, strict=True) if not attack]))
         attacks = np.flatnonzero(self.attack)
         seen = np.bincount(np.concatenate([self.bags[i] for i in attacks]), minlength=len(self.windows))
-        excluded = seen > max(FEWEST_FOR_MARK, MARK_SHARE * len(attacks))
+        excluded = self.single | (seen > max(FEWEST_FOR_MARK, MARK_SHARE * len(attacks)))
         excluded[normal] = True
         bags = [_rest(self.bags[i], excluded)[:MAX_BAG] for i in attacks]
         return Learnable(
@@ -208,7 +221,8 @@ def fit(
     for epoch in range(1, schedule.epochs + 1):
         network.train()
         for step, (bags, classes, negatives) in enumerate(plan.batches(rng)):
-            tokens += _step(network, plan, bags, classes, negatives, optimizer, rng)
+            sharpness = SHARPEST * min(1.0, learning_rate.last_epoch / (steps * schedule.undecided))
+            tokens += _step(network, plan, bags, classes, negatives, sharpness, optimizer, rng)
             learning_rate.step()
             averaged.update_parameters(network)
             if step % 10 == 0:
@@ -310,29 +324,35 @@ def _step(
     bags: list[np.ndarray],
     classes: Tensor,
     negatives: np.ndarray,
+    sharpness: float,
     optimizer: torch.optim.Optimizer,
     rng: np.random.Generator,
 ) -> int:
     windows = plan.drawn(np.concatenate([*bags, negatives]), rng)
     logit, class_logits = _forward(network, windows)
-    borders = np.cumsum([len(bag) for bag in bags])
-    starts = np.concatenate([[0], borders[:-1]])
-    driving = torch.stack(
-        [start + logit[start:end].detach().argmax() for start, end in zip(starts, borders, strict=True)]
-    )
-    positive, negative = logit[driving], logit[borders[-1] :]
-    loss = (torch.nn.functional.softplus(-positive).mean() + torch.nn.functional.softplus(negative).mean()) / 2
-    named = classes >= 0
+    bag = torch.tensor(np.repeat(np.arange(len(bags)), [len(b) for b in bags]))
+    positive, negative = logit[: len(bag)], logit[len(bag) :]
+    weight = _witness_weight(positive.detach(), bag, len(bags), sharpness)
+    softplus = torch.nn.functional.softplus
+    loss = ((weight * softplus(-positive)).sum() / len(bags) + softplus(negative).mean()) / 2
+    named = classes[bag] >= 0
     if named.any():
-        class_loss = torch.nn.functional.cross_entropy(
-            class_logits[driving[named]], classes[named], weight=plan.class_weights
+        each = torch.nn.functional.cross_entropy(
+            class_logits[: len(bag)][named], classes[bag][named], weight=plan.class_weights, reduction="none"
         )
-        loss = loss + plan.schedule.class_weight * class_loss
+        loss = loss + plan.schedule.class_weight * (weight[named] * each).sum() / weight[named].sum()
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
     return sum(map(len, windows))
+
+
+def _witness_weight(logit: Tensor, bag: Tensor, bags: int, sharpness: float) -> Tensor:
+    """The softmax of `sharpness` times the logits within each bag: how far a window counts as its bag's witness."""
+    highest = torch.full((bags,), -torch.inf).scatter_reduce(0, bag, logit, "amax")
+    weight = torch.exp(sharpness * (logit - highest[bag]))
+    return weight / torch.zeros(bags).index_add(0, bag, weight)[bag]
 
 
 def _forward(network: AttackNetwork, windows: list[tuple[int, ...]]) -> tuple[Tensor, Tensor]:

@@ -328,8 +328,8 @@ def _card(
             "texts of kinds that are in neither training nor site traffic may score high",
             *([] if settings.weights == "int8" else ["8-bit weights moved the scores too far; float32 is served"]),
         ],
-        "architecture": {
-            "encoder": config.architecture,
+        "architecture": config.architecture,
+        "network": {
             "weights": config.weights_uri or "from configuration",
             "parameters": sum(p.numel() for p in network.parameters()),
             "served_as": settings.weights,

@@ -141,7 +141,7 @@ def test_8_bit_weights_out_of_tolerance_are_not_served_and_the_card_says_so(tmp_
     monkeypatch.setattr(transformer_training, "MIN_VERDICT_AGREEMENT", 1.1)
     metrics, steps = train(tmp_path / "model", mutated_copies=1)
     card = json.loads((tmp_path / "model" / "card.json").read_bytes())
-    assert card["architecture"]["served_as"] == "float32" and not card["equality"]["int8_within_tolerance"]
+    assert card["network"]["served_as"] == "float32" and not card["equality"]["int8_within_tolerance"]
     assert any("float32" in limit for limit in card["limits"])
     assert card["training"]["site_normals"] == 20
     classifier = TransformerClassifier.from_files(files_of(tmp_path / "model"))
@@ -198,7 +198,7 @@ def test_weights_from_a_folder_are_fine_tuned_with_their_tokenizer(tmp_path, wei
     train(tmp_path / "model", weights_uri=str(weights))
     files = files_of(tmp_path / "model")
     assert json.loads(files["preprocess.json"])["max_tokens"] == 24
-    assert json.loads(files["card.json"])["architecture"]["weights"] == str(weights)
+    assert json.loads(files["card.json"])["network"]["weights"] == str(weights)
     tokenizer = byte_tokenizer.load(files["tokenizer.json"])
     assert tokenizer.get_vocab_size() == 5 + 2 * 94 + 5
     assert 0 <= TransformerClassifier.from_files(files).score([small_traffic.request("[SEP] '")])[0].score <= 1
