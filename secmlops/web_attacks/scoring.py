@@ -62,5 +62,5 @@ def _answer(score: Score) -> dict[str, Any]:
         "score": round(score.score, 6),
         "verdict": score.verdict,
         "attack_class": score.attack_class,
-        "reason": f"{score.part}: {score.evidence}" if score.part else score.evidence,
+        "reason": f"{score.part}: {score.evidence}" if score.evidence else "",
     }
