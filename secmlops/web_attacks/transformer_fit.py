@@ -1,8 +1,8 @@
 """Training of the transformer models: weakly labelled windows, balanced loss, early stopping.
 
 A label belongs to a request, but only one of its windows holds the attack. So an attack request is a bag of
-which the highest window counts, and every window of a normal request is normal (multiple-instance learning,
-Dietterich et al. 1997).
+which, once the network can tell, the highest window counts, and every window of a normal request is normal
+(multiple-instance learning, Dietterich et al. 1997).
 """
 
 import math

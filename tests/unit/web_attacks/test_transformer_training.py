@@ -14,6 +14,7 @@ from secmlops.web_attacks.transformer_fit import (
     GENERATED_SHARE,
     Bags,
     Schedule,
+    _witness_weight,
     fit,
     logits_of,
     padded,
@@ -104,6 +105,24 @@ def test_a_sender_s_mark_cannot_be_taken_for_the_attack(windower):
     assert all("attacktool" not in text[i] for bag in attacks for i in bag)
     assert all(any("or" in text[i] for i in bag) for bag in attacks)
     assert not {i for bag in attacks for i in bag} & set(negatives.tolist())
+
+
+def test_an_identifier_cannot_be_taken_for_the_attack(windower):
+    attacks = [
+        LabelledRequest(replace(r.request, headers=(*r.request.headers, ("Cookie", f"sid={i * 7919:x}f3"))), "attack")
+        for i, r in enumerate(small_traffic.attacks(20, seed=1))
+    ]
+    bags = Bags(small_traffic.normals(40, seed=1) + attacks, windower)
+    text = [windower.tokenizer.decode(list(ids), skip_special_tokens=False) for ids in bags.windows]
+    assert any("[COOKIE]" in one for one in text)
+    assert not [text[i] for bag in bags.learnable().attacks for i in bag if "[COOKIE]" in text[i]]
+
+
+def test_the_choice_of_a_witness_sharpens_from_all_windows_to_the_highest():
+    logit, bag = torch.tensor([0.0, 2.0, -1.0, 5.0]), torch.tensor([0, 0, 0, 1])
+    even, sharp = (_witness_weight(logit, bag, 2, sharpness) for sharpness in (0.0, 50.0))
+    torch.testing.assert_close(even, torch.tensor([1 / 3, 1 / 3, 1 / 3, 1.0]))
+    torch.testing.assert_close(sharp, torch.tensor([0.0, 1.0, 0.0, 1.0]))
 
 
 def test_an_attack_made_only_of_normal_windows_keeps_them(windower):
