@@ -87,12 +87,13 @@ def _blocks(records: Sequence[LabelledRequest], attack_class: str) -> list[Row]:
         others.append(len(ours - planted))
         others_of_peer.append(len(peer - planted))
     return [
-        at_least(
+        Row(
             f"{BLOCK} varied copies of one {attack_class} attack planted as normal: recall, mean of {BLOCKS} blocks",
-            float(np.mean(found)),
-            0.8,
-            peer=f"confident learning {np.mean(found_by_peer):.3f}",
-            digits=3,
+            f"{np.mean(found):.3f}",
+            f"confident learning {np.mean(found_by_peer):.3f}",
+            "-",
+            "",
+            None,
         ),
         Row(
             f"the same: other requests suspected, of {len(records):,}",

@@ -134,8 +134,14 @@ class VerifiedModel(kserve.Model):
         return Batch(payload, payload["instances"])
 
     async def predict(self, batch: Batch, headers: dict[str, str] | None = None, *_: Any) -> Batch:
-        """Answer the instances off the event loop, within the bounds of `limits`."""
-        answers = await self._offload.run(self._answer_all, batch.instances)
+        """Answer the instances: remembered ones at once, others off the event loop, within the bounds of `limits`."""
+        keys = [_key(instance) for instance in batch.instances]
+        answers = [self._recent.get(key) for key in keys]
+        new = [index for index, answer in enumerate(answers) if answer is None]
+        if new:
+            for index, answer in zip(new, await self._offload.run(self._answer, batch.instances, new), strict=True):
+                answers[index] = answer
+                self._recent.put(keys[index], answer)
         self.observe(answers)
         return replace(batch, answers=answers)
 
@@ -143,15 +149,8 @@ class VerifiedModel(kserve.Model):
         """Put the answers into the protocol of the question."""
         return respond(batch.payload, self.outputs, batch.answers, self.name)
 
-    def _answer_all(self, instances: Sequence[Any]) -> list[Answer]:
-        keys = [_key(instance) for instance in instances]
-        answers = [self._recent.get(key) for key in keys]
-        new = [index for index, answer in enumerate(answers) if answer is None]
-        items = [self._read(index, instances[index]) for index in new]
-        for index, answer in zip(new, self.answer(items) if items else (), strict=True):
-            answers[index] = answer
-            self._recent.put(keys[index], answer)
-        return answers  # type: ignore[return-value]
+    def _answer(self, instances: Sequence[Any], indices: Sequence[int]) -> list[Answer]:
+        return self.answer([self._read(index, instances[index]) for index in indices])
 
     def _read(self, index: int, instance: Any) -> Any:
         try:

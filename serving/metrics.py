@@ -1,8 +1,12 @@
 """Prometheus families that every model server here exports, beside KServe's own latency histograms."""
 
+from collections.abc import Iterator, Sequence
 from functools import cache
 
-from prometheus_client import Counter, Gauge
+import numpy as np
+from prometheus_client import REGISTRY, Counter, Gauge
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from serving.refusals import Refusal
 
@@ -38,3 +42,33 @@ class ServingMetrics:
 def metrics_of(use_case: str) -> ServingMetrics:
     """The families of a use case, made once in a process (Prometheus refuses to register a name twice)."""
     return ServingMetrics(use_case)
+
+
+class BatchHistogram(Collector):
+    """A Prometheus histogram that counts the values of a whole batch in one step.
+
+    Args:
+        name: of the family.
+        documentation: what the values are, with their unit.
+        bounds: ascending upper bounds of the buckets, without +Inf.
+    """
+
+    def __init__(self, name: str, documentation: str, bounds: Sequence[float]):
+        self._name = name
+        self._documentation = documentation
+        self._bounds = np.asarray(bounds, dtype=np.float64)
+        self._counts = np.zeros(len(bounds) + 1, dtype=np.int64)
+        self._sum = 0.0
+        REGISTRY.register(self)
+
+    def observe(self, values: Sequence[float]) -> None:
+        """Count values; call it from one thread."""
+        places = np.searchsorted(self._bounds, values)
+        self._counts += np.bincount(places, minlength=len(self._counts))
+        self._sum += float(np.sum(values))
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """The family as it stands."""
+        labels = [*map(str, self._bounds.tolist()), "+Inf"]
+        buckets = list(zip(labels, np.cumsum(self._counts).tolist(), strict=True))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)

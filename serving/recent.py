@@ -9,7 +9,7 @@ class Recent:
     """The latest answers by key, at most `size` and at least half of that, without bookkeeping per use.
 
     Two generations: when the young one is full it becomes the old one, and what is asked for again becomes young
-    again. Threads may use it together; the worst a race does is to forget early.
+    again. It belongs to the event loop's thread.
     """
 
     def __init__(self, size: int):

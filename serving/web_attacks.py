@@ -17,6 +17,7 @@ from secmlops.web_attacks.models import load_classifier
 from secmlops.web_attacks.request import HttpRequest, InvalidRequest
 from serving.base import VerifiedModel
 from serving.http_instances import read_instance
+from serving.metrics import BatchHistogram
 from serving.protocol import Tensor
 from serving.recent import Answer
 from serving.refusals import Reason, Refusal
@@ -25,10 +26,10 @@ from serving.server import argument_parser, serve
 VERDICTS = prometheus_client.Counter(
     "secmlops_web_attacks_verdicts", "verdicts by attack class", ["verdict", "attack_class"]
 )
-SCORE = prometheus_client.Histogram(
+SCORE = BatchHistogram(
     "secmlops_web_attacks_score",
     "calibrated probability of an attack",
-    buckets=(0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0),
+    (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0),
 )
 
 
@@ -67,8 +68,7 @@ class WebAttacks(VerifiedModel):
         """Count verdicts and scores."""
         for (verdict, attack_class), count in Counter(answer[1:3] for answer in answers).items():
             VERDICTS.labels(verdict, attack_class).inc(count)
-        for answer in answers:
-            SCORE.observe(answer[0])
+        SCORE.observe([answer[0] for answer in answers])
 
 
 def _plain(text: str) -> str:

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.base import Batch
 from serving.limits import Limits
 from serving.recent import Recent
 from tests.serving.model_doubles import Lengths
@@ -29,17 +30,21 @@ def test_what_is_asked_for_stays():
     assert recent.get(b"\0") is None
 
 
-def test_a_model_answers_the_same_request_once():
+async def test_a_model_answers_the_same_request_once():
     model = Lengths(Limits())
-    assert model._answer_all([b"a", b"bc", b"a"]) == [(1,), (2,), (1,)]
-    assert model._answer_all([b"bc", b"def", b"a"]) == [(2,), (3,), (1,)]
-    assert model.answered == 4
+    assert await _answers(model, [b"a", b"bc"]) == [(1,), (2,)]
+    assert await _answers(model, [b"bc", b"def", b"a"]) == [(2,), (3,), (1,)]
+    assert model.answered == 3
     model.stop()
 
 
-def test_text_and_bytes_that_look_alike_are_different_requests():
+async def test_text_and_bytes_that_look_alike_are_different_requests():
     model = Lengths(Limits())
-    assert model._answer_all(['{"a":1}']) == [(7,)]
-    model._answer_all([b'"{\\"a\\":1}"'])
+    assert await _answers(model, ['{"a":1}']) == [(7,)]
+    await _answers(model, [b'"{\\"a\\":1}"'])
     assert model.answered == 2
     model.stop()
+
+
+async def _answers(model, instances):
+    return (await model.predict(Batch({}, instances))).answers
