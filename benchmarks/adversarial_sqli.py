@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 import numpy as np
 
+from benchmarks.data import data_root
 from benchmarks.httpparams import plain_svm, scores, trained_on_httpparams, values
 from benchmarks.query_attack import read
 from benchmarks.report import Row, at_least, print_rows
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.request import HttpRequest, wire_text
-from tests.conftest import data_root
 
 RATE = 0.01
 BOUND = 0.97

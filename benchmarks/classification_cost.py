@@ -16,14 +16,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from benchmarks.data import data_root
 from benchmarks.httpparams import trained
 from benchmarks.openappsec import read
 from benchmarks.report import Row, at_most, print_rows
 from secmlops.web_attacks import background, known_attacks
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.request import HttpRequest, wire_text
-from secmlops.web_attacks.svm import SvmClassifier, SvmConfig
-from tests.conftest import data_root
+from secmlops.web_attacks.svm.classifier import SvmClassifier
+from secmlops.web_attacks.svm.config import SvmConfig
 
 REQUESTS = 2000
 BOUND_MS = 0.5

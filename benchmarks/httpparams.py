@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.data import data_root
 from benchmarks.query_attack import read
 from benchmarks.report import Row, at_least, at_most, print_rows
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.decoding import decode, parts
-from secmlops.web_attacks.svm import SvmClassifier, SvmConfig, train
-from tests.conftest import data_root
+from secmlops.web_attacks.svm.classifier import SvmClassifier
+from secmlops.web_attacks.svm.config import SvmConfig
+from secmlops.web_attacks.svm.training import train
 
 FALSE_POSITIVE_RATE = 0.0003
 

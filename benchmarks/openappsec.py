@@ -24,13 +24,13 @@ from urllib.parse import quote
 
 import numpy as np
 
+from benchmarks.data import data_root
 from benchmarks.httpparams import labels, plain_svm, scores, trained, values
 from benchmarks.report import Row, at_least, print_rows
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.decoding import decode, parts
 from secmlops.web_attacks.jsonl import labelled_from_json
-from secmlops.web_attacks.svm_training import text_shape
-from tests.conftest import data_root
+from secmlops.web_attacks.text_shape import text_shape
 
 FALSE_POSITIVE_RATE = 0.01
 HALVES = 2

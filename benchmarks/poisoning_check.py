@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 import numpy as np
 
+from benchmarks.data import data_root
 from benchmarks.report import Row, at_least, print_rows
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.decoding import decode, parts
 from secmlops.web_attacks.poisoning import find_suspects, flip_labels
 from secmlops.web_attacks.request import HttpRequest
-from tests.conftest import data_root
 
 FLIPPED_SHARE = 0.02
 BLOCK = 100

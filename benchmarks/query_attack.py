@@ -14,21 +14,23 @@ from urllib.parse import parse_qsl, quote
 import numpy as np
 from rich.console import Console
 
+from benchmarks.data import data_root
 from benchmarks.report import Row, at_most, print_rows
-from secmlops.web_attacks import svm
 from secmlops.web_attacks.classifier import Classifier, Score
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.request import HttpRequest, wire_text
 from secmlops.web_attacks.robustness import RobustnessReport, attack
+from secmlops.web_attacks.svm.classifier import SvmClassifier
+from secmlops.web_attacks.svm.config import SvmConfig
+from secmlops.web_attacks.svm.training import train as train_svm
 from secmlops.web_attacks.taxonomy import parse_attack_class, parse_label
-from tests.conftest import data_root
 
 ROUNDS, CANDIDATES = 100, 20
 RECORDS = 60
 MOST_EVASION = 0.05
 FALSE_POSITIVE_RATE = 0.01
 SEED = 7
-UNHARDENED = svm.SvmConfig(mutate=0, background=0)
+UNHARDENED = SvmConfig(mutate=0, background=0)
 """The same model from the training split alone: no mutated attacks, no generated texts."""
 
 
@@ -69,7 +71,7 @@ def main() -> bool:
     attacks = [one for one in read(folder / "http" / "httpparams" / "payload_test.csv") if one.is_attack]
     plain = _attacked(PlainSvm(train, validation), attacks)
     before = _attacked(_svm(train, validation, UNHARDENED), attacks)
-    after = _attacked(_svm(train, validation, svm.SvmConfig()), attacks)
+    after = _attacked(_svm(train, validation, SvmConfig()), attacks)
     claim = f"query attack, {ROUNDS} rounds x {CANDIDATES} candidates, HttpParams test attacks: evasion"
     peer = f"{PlainSvm.name}: {_told(plain)}; svm before hardening: {_told(before)}"
     rows: list[Row] = [
@@ -103,12 +105,10 @@ def _split(records: list[LabelledRequest]) -> tuple[list[LabelledRequest], list[
     )
 
 
-def _svm(
-    train: Sequence[LabelledRequest], validation: Sequence[LabelledRequest], config: svm.SvmConfig
-) -> svm.SvmClassifier:
+def _svm(train: Sequence[LabelledRequest], validation: Sequence[LabelledRequest], config: SvmConfig) -> SvmClassifier:
     with tempfile.TemporaryDirectory() as folder:
-        svm.train(train, validation, Path(folder), config, max_false_positive_rate=FALSE_POSITIVE_RATE)
-        return svm.SvmClassifier.from_files({file.name: file.read_bytes() for file in Path(folder).iterdir()})
+        train_svm(train, validation, Path(folder), config, max_false_positive_rate=FALSE_POSITIVE_RATE)
+        return SvmClassifier.from_files({file.name: file.read_bytes() for file in Path(folder).iterdir()})
 
 
 def _attacked(classifier: Classifier, attacks: Sequence[LabelledRequest]) -> RobustnessReport:

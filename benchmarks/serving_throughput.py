@@ -25,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
+from benchmarks.data import data_root
 from benchmarks.report import Row, print_rows
 
 BATCH = 32
@@ -38,9 +39,9 @@ _LISTENING = re.compile(r"listening on 127\.0\.0\.1: http (\d+)|Uvicorn running 
 
 def recorded_objects() -> tuple[list[dict], str]:
     """Labelled request objects in recorded order, and where they come from."""
-    root = Path(os.environ.get("SECMLOPS_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
-    source = root / "http" / "openappsec.jsonl.gz"
-    if source.is_file():
+    root = data_root()
+    if root is not None:
+        source = root / "http" / "openappsec.jsonl.gz"
         with gzip.open(source) as lines:
             return [json.loads(line) for line in lines], "open-appsec"
     return list(_generated(20_000)), "generated"
@@ -146,11 +147,12 @@ def _make_bundle(records: Sequence, folder: Path) -> tuple[Path, Path]:
     from secmlops.bundle import Material, Provenance, assemble, bytes_digest, keygen, model_digest, sign
     from secmlops.lifecycle.gate import judge
     from secmlops.lifecycle.policy import OperatingPoint, Policy, Requirement
-    from secmlops.web_attacks import svm
+    from secmlops.web_attacks.svm.config import SvmConfig
+    from secmlops.web_attacks.svm.training import train
 
     chosen = random.Random(0).sample(list(records), min(4_000, len(records)))
-    config = svm.SvmConfig(background=0, mutate=0, rounds=1)
-    metrics = svm.train(chosen[1_000:], chosen[:1_000], folder / "model", config, max_false_positive_rate=0.01)
+    config = SvmConfig(background=0, mutate=0, rounds=1)
+    metrics = train(chosen[1_000:], chosen[:1_000], folder / "model", config, max_false_positive_rate=0.01)
     requirement = Requirement(
         metric="held_out_fpr", at_most=1.0, why="only speed is measured", risk="none", mitigation="AML.M0008"
     )

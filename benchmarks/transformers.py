@@ -51,7 +51,7 @@ class Measured:
 
 def main() -> bool:
     """Measure and print."""
-    from tests.conftest import data_root
+    from benchmarks.data import data_root
 
     root = data_root()
     if root is None:

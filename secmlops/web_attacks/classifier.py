@@ -4,7 +4,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from secmlops.errors import SecmlopsError
 from secmlops.web_attacks.request import HttpRequest
+
+
+class TooFewLabels(SecmlopsError):
+    """Not enough labelled requests of one kind to learn from.
+
+    Attributes:
+        label: `normal` or `attack`.
+        found: how many there were.
+        needed: how many are needed.
+    """
+
+    def __init__(self, label: str, found: int, needed: int):
+        self.label, self.found, self.needed = label, found, needed
+        super().__init__(f"{found} {label} requests are too few to train on: bring at least {needed}")
+
+
+class InvalidModel(SecmlopsError):
+    """Model files that do not fit together or are not of this kind.
+
+    Attributes:
+        reason: what is wrong.
+    """
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(f"the model cannot be used: {reason}; train it again or fetch another bundle")
 
 
 @dataclass(frozen=True, slots=True)

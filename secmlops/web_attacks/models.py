@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from secmlops.errors import SecmlopsError
-from secmlops.web_attacks.classifier import Classifier
+from secmlops.web_attacks.classifier import Classifier, InvalidModel
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.request import HttpRequest
 
@@ -71,17 +71,19 @@ def train(
     places: dict[str, Any] = {"max_false_positive_rate": max_false_positive_rate, "site_normals": site_normals}
     report = on_progress or (lambda done, total, message: None)
     if model == "svm":
-        from secmlops.web_attacks import svm
+        from secmlops.web_attacks.svm import training as svm
+        from secmlops.web_attacks.svm.config import SvmConfig
 
-        config = svm.SvmConfig(**{"mutate": mutated_copies, **settings})
+        config = SvmConfig(**{"mutate": mutated_copies, **settings})
 
         def share(step: str, done: float) -> None:
             report(round(100 * done), 100, step)
 
         return svm.train(train_records, validation_records, Path(out), config, on_progress=share, **places)
-    from secmlops.web_attacks import transformer
+    from secmlops.web_attacks.transformer import training as transformer
+    from secmlops.web_attacks.transformer.config import TransformerConfig
 
-    built = transformer.TransformerConfig(
+    built = TransformerConfig(
         **{"architecture": model, "mutated_copies": mutated_copies, "weights_uri": weights or None, **settings}
     )
     return transformer.train(train_records, validation_records, Path(out), built, on_progress=report, **places)
@@ -97,8 +99,8 @@ def load_classifier(files: Mapping[str, bytes]) -> Classifier:
         UnknownModel: `preprocess.json` names no kind known here.
         InvalidModel: a file is missing, malformed, or does not fit the others.
     """
-    from secmlops.web_attacks.svm import KIND as SVM
-    from secmlops.web_attacks.svm import InvalidModel, SvmClassifier
+    from secmlops.web_attacks.svm.classifier import KIND as SVM
+    from secmlops.web_attacks.svm.classifier import SvmClassifier
 
     if "preprocess.json" not in files:
         raise InvalidModel("preprocess.json is missing")
@@ -109,8 +111,8 @@ def load_classifier(files: Mapping[str, bytes]) -> Classifier:
     kind = settings.get("kind") if isinstance(settings, dict) else None
     if kind == SVM:
         return SvmClassifier.from_files(files)
-    from secmlops.web_attacks.transformer import KIND as TRANSFORMER
-    from secmlops.web_attacks.transformer import TransformerClassifier
+    from secmlops.web_attacks.transformer.classifier import KIND as TRANSFORMER
+    from secmlops.web_attacks.transformer.classifier import TransformerClassifier
 
     if kind == TRANSFORMER:
         return TransformerClassifier.from_files(files)

@@ -20,7 +20,8 @@ from secmlops.lifecycle.gate import Verdict, judge
 from secmlops.lifecycle.policy import OperatingPoint, Policy, Requirement
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.request import HttpRequest
-from secmlops.web_attacks.svm import SvmConfig, train
+from secmlops.web_attacks.svm.config import SvmConfig
+from secmlops.web_attacks.svm.training import train
 
 NAME = "web-attacks"
 _WORDS = ("red", "blue", "green", "shirt", "shoe", "hat", "summer", "winter", "sale", "large", "cotton", "wool", "list")

@@ -2,9 +2,13 @@ import json
 
 import pytest
 
-from secmlops.web_attacks import models, svm, transformer
+from secmlops.web_attacks import models
+from secmlops.web_attacks.classifier import InvalidModel
 from secmlops.web_attacks.models import UnknownModel, load_classifier
-from secmlops.web_attacks.svm import InvalidModel
+from secmlops.web_attacks.svm import training as svm_training
+from secmlops.web_attacks.svm.config import SvmConfig
+from secmlops.web_attacks.transformer import training as transformer_training
+from secmlops.web_attacks.transformer.config import TransformerConfig
 from tests.unit.web_attacks import small_traffic
 
 RATE = {"max_false_positive_rate": 0.02}
@@ -18,7 +22,7 @@ def test_a_transformer_gets_its_architecture_and_options(monkeypatch, tmp_path, 
         calls.append((train, validation, out, config, places))
         return {"validation_f1": 1.0}
 
-    monkeypatch.setattr(transformer, "train", train)
+    monkeypatch.setattr(transformer_training, "train", train)
     records = small_traffic.records(2, seed=1)
     normals = [record.request for record in small_traffic.normals(2, seed=2)]
     metrics = models.train(
@@ -35,7 +39,7 @@ def test_a_transformer_gets_its_architecture_and_options(monkeypatch, tmp_path, 
     )
     (given, validation, out, config, places) = calls[0]
     assert (metrics, given, validation, out) == ({"validation_f1": 1.0}, records, records[:1], tmp_path)
-    assert config == transformer.TransformerConfig(
+    assert config == TransformerConfig(
         architecture=model, seed=7, mutated_copies=3, weights_uri="s3://models/base", epochs=2
     )
     assert places["site_normals"] == normals and places["max_false_positive_rate"] == 0.02
@@ -43,11 +47,11 @@ def test_a_transformer_gets_its_architecture_and_options(monkeypatch, tmp_path, 
 
 def test_the_svm_s_progress_is_told_like_the_others(monkeypatch, tmp_path):
     def train(train, validation, out, config, *, on_progress, **places):
-        assert config == svm.SvmConfig(seed=5, mutate=0)
+        assert config == SvmConfig(seed=5, mutate=0)
         on_progress("witnesses", 0.4)
         return {}
 
-    monkeypatch.setattr(svm, "train", train)
+    monkeypatch.setattr(svm_training, "train", train)
     told = []
     models.train("svm", [], [], tmp_path, **RATE, seed=5, mutated_copies=0, on_progress=lambda *step: told.append(step))
     assert told == [(40, 100, "witnesses")]

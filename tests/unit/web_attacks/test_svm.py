@@ -7,12 +7,17 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from secmlops.web_attacks.calibration import bounded_quantile, choose_margin, fit_platt
+from secmlops.web_attacks.classifier import InvalidModel, TooFewLabels
 from secmlops.web_attacks.dataset import LabelledRequest
-from secmlops.web_attacks.ngram_model import LinearModel
-from secmlops.web_attacks.ngrams import Shape, features, lay_out
 from secmlops.web_attacks.request import HttpRequest
-from secmlops.web_attacks.svm import InvalidModel, SvmClassifier, SvmConfig, TooFewLabels, train
-from secmlops.web_attacks.svm_training import mutated, site_allowances, text_shape
+from secmlops.web_attacks.svm.classifier import SvmClassifier
+from secmlops.web_attacks.svm.config import SvmConfig
+from secmlops.web_attacks.svm.held_out import site_allowances
+from secmlops.web_attacks.svm.learner import mutated
+from secmlops.web_attacks.svm.linear_model import LinearModel
+from secmlops.web_attacks.svm.ngrams import Shape, features, lay_out
+from secmlops.web_attacks.svm.training import train
+from secmlops.web_attacks.text_shape import text_shape
 
 SMALL = SvmConfig(bits=16, background=600, folds=2, rounds=1, mutate=1, max_texts=5000)
 AGENT = ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:99.0) Gecko/20100101 Firefox/99.0")

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secmlops.web_attacks import byte_tokenizer, transformer
+from secmlops.web_attacks.classifier import InvalidModel, TooFewLabels
 from secmlops.web_attacks.request import HttpRequest
-from secmlops.web_attacks.svm import InvalidModel, TooFewLabels
-from secmlops.web_attacks.transformer import TransformerClassifier, TransformerConfig
+from secmlops.web_attacks.transformer import byte_tokenizer, training
+from secmlops.web_attacks.transformer.classifier import EVIDENCE_CHARS, TransformerClassifier
+from secmlops.web_attacks.transformer.config import TransformerConfig
 from tests.unit.web_attacks import small_traffic
 
 TINY = TransformerConfig(
@@ -35,7 +36,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def trained(architecture: str, out: Path, **changes) -> tuple[dict[str, float], list[tuple[int, int, str]]]:
     steps: list[tuple[int, int, str]] = []
-    metrics = transformer.train(
+    metrics = training.train(
         small_traffic.records(200, seed=1),
         small_traffic.records(100, seed=2),
         out,
@@ -102,7 +103,7 @@ def test_the_evidence_is_a_short_piece_of_the_driving_part(classifier):
     payload = "<script>alert(7)</script>"
     for value in (payload, "blue shoes of winter " * 30 + payload):
         score = classifier.score([small_traffic.request(value)])[0]
-        assert 0 < len(score.evidence) <= transformer.EVIDENCE_CHARS
+        assert 0 < len(score.evidence) <= EVIDENCE_CHARS
         assert score.evidence in value
         assert set(score.evidence) & set("<>()")
 
@@ -213,9 +214,9 @@ def test_a_tokenizer_without_the_markers_is_refused(folder):
 def test_too_few_labels_are_refused_before_anything_is_written(tmp_path):
     records = small_traffic.normals(50, seed=1) + small_traffic.attacks(19, seed=1)
     with pytest.raises(TooFewLabels, match="19 attack"):
-        transformer.train(records, records, tmp_path / "model", TINY, max_false_positive_rate=0.01)
+        training.train(records, records, tmp_path / "model", TINY, max_false_positive_rate=0.01)
     with pytest.raises(TooFewLabels, match="0 normal"):
-        transformer.train(
+        training.train(
             small_traffic.records(30, seed=1),
             small_traffic.attacks(30, seed=2),
             tmp_path / "model",
@@ -229,4 +230,4 @@ def test_too_few_labels_are_refused_before_anything_is_written(tmp_path):
 def test_an_impossible_false_positive_rate_is_refused(tmp_path, rate):
     records = small_traffic.records(30, seed=1)
     with pytest.raises(ValueError, match="max_false_positive_rate"):
-        transformer.train(records, records, tmp_path, TINY, max_false_positive_rate=rate)
+        training.train(records, records, tmp_path, TINY, max_false_positive_rate=rate)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from secmlops.web_attacks import byte_tokenizer, transformer, transformer_network, transformer_training
 from secmlops.web_attacks.dataset import LabelledRequest
-from secmlops.web_attacks.transformer import TransformerClassifier
-from secmlops.web_attacks.transformer_fit import (
+from secmlops.web_attacks.transformer import byte_tokenizer, training
+from secmlops.web_attacks.transformer import network as networks
+from secmlops.web_attacks.transformer.classifier import TransformerClassifier
+from secmlops.web_attacks.transformer.fitting import (
     GENERATED,
     GENERATED_SHARE,
     Bags,
@@ -20,7 +21,7 @@ from secmlops.web_attacks.transformer_fit import (
     padded,
     validation_loss,
 )
-from secmlops.web_attacks.windows import Windower
+from secmlops.web_attacks.transformer.windows import Windower
 from tests.unit.web_attacks import small_traffic
 from tests.unit.web_attacks.test_transformer import TINY, files_of
 
@@ -29,7 +30,7 @@ SCHEDULE = Schedule(epochs=2, tokens_per_epoch=4_000, batch_requests=8, learning
 
 def network(architecture="distilbert", vocabulary=400, seed=0):
     torch.manual_seed(seed)
-    return transformer_network.from_configuration(
+    return networks.from_configuration(
         architecture, vocabulary=vocabulary, max_tokens=32, width=32, layers=1, heads=2
     ).eval()
 
@@ -144,7 +145,7 @@ def test_generated_texts_have_a_bounded_share(windower):
 
 def train(out, **changes):
     steps: list[tuple[int, int, str]] = []
-    metrics = transformer.train(
+    metrics = training.train(
         small_traffic.records(80, seed=1),
         small_traffic.records(60, seed=2),
         out,
@@ -157,7 +158,7 @@ def train(out, **changes):
 
 
 def test_8_bit_weights_out_of_tolerance_are_not_served_and_the_card_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(transformer_training, "MIN_VERDICT_AGREEMENT", 1.1)
+    monkeypatch.setattr(training, "MIN_VERDICT_AGREEMENT", 1.1)
     metrics, steps = train(tmp_path / "model", mutated_copies=1)
     card = json.loads((tmp_path / "model" / "card.json").read_bytes())
     assert card["network"]["served_as"] == "float32" and not card["equality"]["int8_within_tolerance"]
@@ -179,9 +180,9 @@ def test_an_export_that_computes_something_else_is_refused_and_nothing_written(t
         with torch.no_grad():
             net.bias[0] -= 0.01
 
-    original = transformer_network.export
-    monkeypatch.setattr(transformer_network, "export", wrong)
-    with pytest.raises(transformer_training.ExportMismatch, match="differs"):
+    original = networks.export
+    monkeypatch.setattr(networks, "export", wrong)
+    with pytest.raises(training.ExportMismatch, match="differs"):
         train(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
@@ -226,7 +227,7 @@ def test_weights_from_a_folder_are_fine_tuned_with_their_tokenizer(tmp_path, wei
 def test_the_encoder_s_weights_are_the_folder_s(weights):
     from safetensors.torch import load_file
 
-    net, _, _ = transformer_network.from_folder("distilbert", weights)
+    net, _, _ = networks.from_folder("distilbert", weights)
     stored = load_file(weights / "model.safetensors")["transformer.layer.0.ffn.lin1.weight"]
     torch.testing.assert_close(net.encoder.transformer.layer[0].ffn.lin1.weight, stored)
 
@@ -258,13 +259,13 @@ def test_unusable_weights_are_refused_with_the_reason(tmp_path, weights, spoil, 
 
     folder = shutil.copytree(weights, tmp_path / "weights")
     spoil(folder)
-    with pytest.raises(transformer_network.UnusableWeights, match=problem):
-        transformer_network.from_folder("distilbert", folder)
+    with pytest.raises(networks.UnusableWeights, match=problem):
+        networks.from_folder("distilbert", folder)
 
 
 def test_weights_of_another_architecture_are_refused(weights):
-    with pytest.raises(transformer_network.UnusableWeights, match="distilbert, not a mobilebert"):
-        transformer_network.from_folder("mobilebert", weights)
+    with pytest.raises(networks.UnusableWeights, match="distilbert, not a mobilebert"):
+        networks.from_folder("mobilebert", weights)
 
 
 def test_code_in_a_weights_folder_is_not_run(tmp_path, weights):
@@ -276,5 +277,5 @@ def test_code_in_a_weights_folder_is_not_run(tmp_path, weights):
     config = json.loads((folder / "config.json").read_text())
     config["auto_map"] = {"AutoConfig": "configuration_evil.Evil", "AutoModel": "configuration_evil.Evil"}
     (folder / "config.json").write_text(json.dumps(config))
-    transformer_network.from_folder("distilbert", folder)
+    networks.from_folder("distilbert", folder)
     assert not mark.exists()

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secmlops.web_attacks import byte_tokenizer
 from secmlops.web_attacks.request import HttpRequest
-from secmlops.web_attacks.windows import FRAME, MAX_WINDOWS, Windower
+from secmlops.web_attacks.transformer import byte_tokenizer
+from secmlops.web_attacks.transformer.windows import FRAME, MAX_WINDOWS, Windower
 from tests.unit.web_attacks import small_traffic
 
 ROOM = 24

@@ -11,23 +11,20 @@ multiple-instance learning", NIPS 2002; probabilities, Platt, "Probabilistic out
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from secmlops.errors import SecmlopsError
 from secmlops.web_attacks import decoding
 from secmlops.web_attacks.calibration import Platt
-from secmlops.web_attacks.classifier import Score
-from secmlops.web_attacks.dataset import LabelledRequest
+from secmlops.web_attacks.classifier import InvalidModel, Score
 from secmlops.web_attacks.decoding import parts, readings
-from secmlops.web_attacks.ngram_model import LinearModel
-from secmlops.web_attacks.ngrams import Shape, features, lay_out
 from secmlops.web_attacks.request import HttpRequest
+from secmlops.web_attacks.svm.linear_model import LinearModel
+from secmlops.web_attacks.svm.ngrams import Shape, features, lay_out
 from secmlops.web_attacks.taxonomy import ATTACK, NORMAL
 
 KIND: Final = "svm"
@@ -35,70 +32,6 @@ EVIDENCE_CHARS: Final = 120
 _BATCH_CHARS: Final = 1_000_000
 _CACHED_CHARS: Final = 512
 _CACHED_TEXTS: Final = 50_000
-
-
-class TooFewLabels(SecmlopsError):
-    """Not enough labelled requests of one kind to learn from.
-
-    Attributes:
-        label: `normal` or `attack`.
-        found: how many there were.
-        needed: how many are needed.
-    """
-
-    def __init__(self, label: str, found: int, needed: int):
-        self.label, self.found, self.needed = label, found, needed
-        super().__init__(f"{found} {label} requests are too few to train on: bring at least {needed}")
-
-
-class InvalidModel(SecmlopsError):
-    """Model files that do not fit together or are not of this kind.
-
-    Attributes:
-        reason: what is wrong.
-    """
-
-    def __init__(self, reason: str):
-        self.reason = reason
-        super().__init__(f"the model cannot be used: {reason}; train it again or fetch another bundle")
-
-
-@dataclass(frozen=True, slots=True)
-class SvmConfig:
-    """How to train.
-
-    Attributes:
-        bits: the weights lie in `2**bits` hash buckets (4 bytes each).
-        chars: shortest and longest character n-gram.
-        tokens: shortest and longest token n-gram.
-        windows: lengths of the sliding windows, in folded characters.
-        window_penalty: by how much a window must beat the whole text to count instead of it.
-        c: LinearSVC's inverse regularisation strength.
-        mutate: mutated copies per attack payload (hardening, AML.M0003); 0 for none.
-        background: generated benign texts and generated attacks that join the training data; 0 for none of both.
-        rounds: rounds of choosing witnesses and hard windows.
-        folds: folds, by site, of the out-of-fold scores that calibrate.
-        max_texts: most distinct texts of either label kept for training.
-        seed: of everything random.
-    """
-
-    bits: int = 19
-    chars: tuple[int, int] = (3, 5)
-    tokens: tuple[int, int] = (2, 5)
-    windows: tuple[int, ...] = (40, 120)
-    window_penalty: float = 0.5
-    c: float = 2.0
-    mutate: int = 2
-    background: int = 12_000
-    rounds: int = 2
-    folds: int = 3
-    max_texts: int = 120_000
-    seed: int = 0
-
-    @property
-    def shape(self) -> Shape:
-        """The n-grams that the model uses."""
-        return Shape(self.bits, self.chars, self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,44 +227,3 @@ def _chunked(texts: list[str]) -> Iterable[list[str]]:
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-def train(
-    train: Sequence[LabelledRequest],
-    validation: Sequence[LabelledRequest],
-    out: Path,
-    config: SvmConfig | None = None,
-    *,
-    max_false_positive_rate: float,
-    site_normals: Sequence[HttpRequest] = (),
-    on_progress: Callable[[str, float], None] | None = None,
-) -> dict[str, float]:
-    """Train and write an unsigned model directory: weights.safetensors, preprocess.json, card.json.
-
-    Args:
-        train: labelled requests of both labels.
-        validation: requests of other sites or times; they help to calibrate, never to fit weights.
-        out: the model directory; made when absent.
-        config: how to train.
-        max_false_positive_rate: the threshold is the most sensitive one that keeps held-out normals below it.
-        site_normals: normal traffic of the site to protect; joins the normals and bounds the threshold.
-        on_progress: called with a step's name and the share done, 0..1.
-
-    Returns:
-        Metrics on held-out requests (out-of-fold by site, and the validation requests).
-
-    Raises:
-        TooFewLabels: fewer than 20 requests of a label.
-        ValueError: the false-positive rate is not between 0 and 1.
-    """
-    from secmlops.web_attacks import svm_training
-
-    return svm_training.train(
-        train,
-        validation,
-        Path(out),
-        config or SvmConfig(),
-        max_false_positive_rate=max_false_positive_rate,
-        site_normals=site_normals,
-        on_progress=on_progress or (lambda step, share: None),
-    )

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from secmlops.web_attacks import byte_tokenizer
 from secmlops.web_attacks.decoding import Location, parts, readings
 from secmlops.web_attacks.request import HttpRequest
+from secmlops.web_attacks.transformer import byte_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

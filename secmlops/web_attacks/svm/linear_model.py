@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from secmlops.web_attacks.ngrams import Batch, Shape, features
+from secmlops.web_attacks.svm.ngrams import Batch, Shape, features
 
 _UNIT: Final = 2.0**-16
 

@@ -8,23 +8,20 @@ Sources: DistilBERT (Sanh et al. 2019), MobileBERT (Sun et al. 2020), probabilit
 in training answer MITRE ATLAS AML.M0003.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from secmlops.web_attacks import byte_tokenizer
 from secmlops.web_attacks.calibration import Platt
-from secmlops.web_attacks.classifier import Score
-from secmlops.web_attacks.dataset import LabelledRequest
+from secmlops.web_attacks.classifier import InvalidModel, Score
 from secmlops.web_attacks.request import HttpRequest
-from secmlops.web_attacks.svm import InvalidModel
 from secmlops.web_attacks.taxonomy import ATTACK, NORMAL
-from secmlops.web_attacks.windows import Window, Windower
+from secmlops.web_attacks.transformer import byte_tokenizer
+from secmlops.web_attacks.transformer.config import Architecture
+from secmlops.web_attacks.transformer.windows import Window, Windower
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -33,57 +30,6 @@ KIND: Final = "transformer"
 EVIDENCE_CHARS: Final = 120
 _CACHED_WINDOWS: Final = 16_384
 _EVIDENCE_MASS: Final = 0.8
-
-Architecture = Literal["distilbert", "mobilebert"]
-
-
-@dataclass(frozen=True, slots=True)
-class TransformerConfig:
-    """How to build and train.
-
-    Attributes:
-        architecture: which encoder.
-        weights_uri: folder of pretrained weights in Hugging Face form (safetensors), any URI that
-            `secmlops.storage.objects` takes; None: random weights and a tokenizer trained on the data. With
-            weights, `vocabulary`, `width`, `layers` and `heads` are theirs.
-        max_tokens: longest window; longer texts are cut into several.
-        vocabulary: tokens of the trained tokenizer.
-        width: channels.
-        layers: encoder layers; None: 2 for distilbert, 3 of MobileBERT's smaller ones.
-        heads: attention heads.
-        epochs: most passes over the training data.
-        tokens_per_epoch: a pass ends after about so many tokens; with `epochs` it bounds the time
-            (some 15,000 tokens a second on one core at the default size).
-        patience: passes without improvement before stopping.
-        batch_requests: attack requests per step.
-        learning_rate: its peak; None: 1e-3 from scratch, 5e-5 with pretrained weights.
-        mutated_copies: mutated copies of each training attack (hardening, AML.M0003).
-        background: generated benign texts that join the training data, against alarms on mere keywords; 0 for none.
-        threads: CPU threads of training; more help only on idle cores and at greater widths.
-        seed: of everything random.
-    """
-
-    architecture: Architecture = "distilbert"
-    weights_uri: str | None = None
-    max_tokens: int = 64
-    vocabulary: int = 2048
-    width: int = 128
-    layers: int | None = None
-    heads: int = 4
-    epochs: int = 6
-    tokens_per_epoch: int = 120_000
-    patience: int = 3
-    batch_requests: int = 16
-    learning_rate: float | None = None
-    mutated_copies: int = 1
-    background: int = 2000
-    threads: int = 1
-    seed: int = 0
-
-    @property
-    def depth(self) -> int:
-        """Encoder layers of a network from configuration."""
-        return self.layers or (2 if self.architecture == "distilbert" else 3)
 
 
 class Preprocess(BaseModel):
@@ -231,47 +177,3 @@ def _session(model: bytes, threads: int) -> "InferenceSession":
     if missing:
         raise InvalidModel(f"model.onnx has no {', '.join(sorted(missing))}")
     return session
-
-
-def train(
-    train: Sequence[LabelledRequest],
-    validation: Sequence[LabelledRequest],
-    out: Path,
-    config: TransformerConfig | None = None,
-    *,
-    max_false_positive_rate: float,
-    site_normals: Sequence[HttpRequest] = (),
-    on_progress: Callable[[int, int, str], None] | None = None,
-) -> dict[str, float]:
-    """Train and write an unsigned model directory: model.onnx, tokenizer.json, preprocess.json, card.json.
-
-    Args:
-        train: labelled requests of both labels.
-        validation: requests of other sites or times, for early stopping, calibration and the threshold.
-        out: the model directory; made when absent.
-        config: how to build and train.
-        max_false_positive_rate: at most this share of held-out normals may reach the threshold.
-        site_normals: normal traffic of the site to protect; three quarters join the training, the rest bounds the
-            threshold.
-        on_progress: called with steps done, steps in all, and a message.
-
-    Returns:
-        Metrics on the validation requests, as the served model scores them.
-
-    Raises:
-        TooFewLabels: fewer than 20 training or 5 validation requests of a label.
-        ValueError: the false-positive rate is not between 0 and 1.
-        UnusableWeights: the weights at `weights_uri` do not fit.
-        ExportMismatch: the ONNX file does not compute what PyTorch computes.
-    """
-    from secmlops.web_attacks import transformer_training
-
-    return transformer_training.train(
-        train,
-        validation,
-        Path(out),
-        config or TransformerConfig(),
-        max_false_positive_rate=max_false_positive_rate,
-        site_normals=site_normals,
-        on_progress=on_progress or (lambda done, total, message: None),
-    )

@@ -3,7 +3,7 @@
 import json
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,18 +14,21 @@ import numpy as np
 import torch
 
 from secmlops.errors import SecmlopsError
-from secmlops.web_attacks import byte_tokenizer, mutations, transformer_network
+from secmlops.web_attacks import mutations
 from secmlops.web_attacks.background import normal_texts
 from secmlops.web_attacks.calibration import Platt, choose_margin, fit_platt
+from secmlops.web_attacks.classifier import TooFewLabels
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.decoding import parts, readings
 from secmlops.web_attacks.request import HttpRequest
-from secmlops.web_attacks.svm import TooFewLabels
 from secmlops.web_attacks.taxonomy import ATTACK_CLASSES, NORMAL
-from secmlops.web_attacks.transformer import KIND, Preprocess, TransformerConfig, WindowScorer
-from secmlops.web_attacks.transformer_fit import GENERATED, Bags, Fit, Progress, Schedule, fit, logits_of
-from secmlops.web_attacks.transformer_network import AttackNetwork
-from secmlops.web_attacks.windows import MAX_WINDOWS, Windower
+from secmlops.web_attacks.transformer import byte_tokenizer
+from secmlops.web_attacks.transformer import network as networks
+from secmlops.web_attacks.transformer.classifier import KIND, Preprocess, WindowScorer
+from secmlops.web_attacks.transformer.config import TransformerConfig
+from secmlops.web_attacks.transformer.fitting import GENERATED, Bags, Fit, Progress, Schedule, fit, logits_of
+from secmlops.web_attacks.transformer.network import AttackNetwork
+from secmlops.web_attacks.transformer.windows import MAX_WINDOWS, Windower
 
 FEWEST_TRAINING: Final = 20
 FEWEST_VALIDATION: Final = 5
@@ -64,13 +67,34 @@ def train(
     train: Sequence[LabelledRequest],
     validation: Sequence[LabelledRequest],
     out: Path,
-    config: TransformerConfig,
+    config: TransformerConfig | None = None,
     *,
     max_false_positive_rate: float,
-    site_normals: Sequence[HttpRequest],
-    on_progress: Progress,
+    site_normals: Sequence[HttpRequest] = (),
+    on_progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, float]:
-    """See `transformer.train`."""
+    """Train and write an unsigned model directory: model.onnx, tokenizer.json, preprocess.json, card.json.
+
+    Args:
+        train: labelled requests of both labels.
+        validation: requests of other sites or times, for early stopping, calibration and the threshold.
+        out: the model directory; made when absent.
+        config: how to build and train.
+        max_false_positive_rate: at most this share of held-out normals may reach the threshold.
+        site_normals: normal traffic of the site to protect; three quarters join the training, the rest bounds the
+            threshold.
+        on_progress: called with steps done, steps in all, and a message.
+
+    Returns:
+        Metrics on the validation requests, as the served model scores them.
+
+    Raises:
+        TooFewLabels: fewer than 20 training or 5 validation requests of a label.
+        ValueError: the false-positive rate is not between 0 and 1.
+        UnusableWeights: the weights at `weights_uri` do not fit.
+        ExportMismatch: the ONNX file does not compute what PyTorch computes.
+    """
+    config, tell = config or TransformerConfig(), on_progress or (lambda done, total, message: None)
     if not 0 < max_false_positive_rate < 1:
         raise ValueError("max_false_positive_rate must be between 0 and 1")
     _require_labels(train, FEWEST_TRAINING)
@@ -79,7 +103,7 @@ def train(
     learned = [*_hardened(train, config), *(r for i, r in enumerate(site) if i % 4), *_general(config)]
     held_out = [*validation, *site[::4]]
     with _bounded(config):
-        on_progress(0, 100, "reading requests")
+        tell(0, 100, "reading requests")
         network, tokenizer, max_tokens = _build(learned, config)
         windower = Windower(tokenizer, max_tokens)
         sample = Bags(_sampled(held_out, config.seed), windower)
@@ -90,9 +114,9 @@ def train(
             _schedule(config),
             max_tokens=max_tokens,
             seed=config.seed,
-            on_progress=_inner(on_progress),
+            on_progress=_inner(tell),
         )
-        on_progress(85, 100, "exporting to ONNX")
+        tell(85, 100, "exporting to ONNX")
         held_out_bags = Bags(held_out, windower)
         served = _export(network, max_tokens, sample, held_out_bags, max_false_positive_rate)
     settings = Preprocess(
@@ -105,13 +129,14 @@ def train(
         weights=served.weights,
     )
     metrics = _metrics(served, held_out_bags)
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "model.onnx").write_bytes(served.model)
     (out / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
     (out / "preprocess.json").write_text(settings.model_dump_json(indent=1), encoding="utf-8")
     card = _card(config, settings, served, report, network, train, held_out, len(site), metrics)
     (out / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True), encoding="utf-8")
-    on_progress(100, 100, "done")
+    tell(100, 100, "done")
     return metrics
 
 
@@ -191,10 +216,10 @@ def _build(records: Sequence[LabelledRequest], config: TransformerConfig):
 
         with tempfile.TemporaryDirectory() as folder:
             weights = fetch(config.weights_uri, Path(folder) / "weights")
-            network, tokenizer, longest = transformer_network.from_folder(config.architecture, weights)
+            network, tokenizer, longest = networks.from_folder(config.architecture, weights)
         return network, tokenizer, min(config.max_tokens, longest)
     tokenizer = byte_tokenizer.train(_texts(records, config.seed), config.vocabulary)
-    network = transformer_network.from_configuration(
+    network = networks.from_configuration(
         config.architecture,
         vocabulary=tokenizer.get_vocab_size(),
         max_tokens=config.max_tokens,
@@ -239,8 +264,8 @@ def _export(
 ) -> _Served:
     with tempfile.TemporaryDirectory() as folder:
         exact_path, small_path = Path(folder) / "exact.onnx", Path(folder) / "small.onnx"
-        transformer_network.export(network, exact_path, max_tokens)
-        transformer_network.quantize(exact_path, small_path)
+        networks.export(network, exact_path, max_tokens)
+        networks.quantize(exact_path, small_path)
         exact, small = exact_path.read_bytes(), small_path.read_bytes()
     trained = logits_of(network, sample.windows)
     exact_scorer, small_scorer = WindowScorer(exact), WindowScorer(small)

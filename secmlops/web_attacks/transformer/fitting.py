@@ -18,10 +18,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from secmlops.web_attacks.calibration import fit_platt
 from secmlops.web_attacks.dataset import LabelledRequest
-from secmlops.web_attacks.svm_training import text_shape
 from secmlops.web_attacks.taxonomy import ATTACK_CLASSES
-from secmlops.web_attacks.transformer_network import AttackNetwork
-from secmlops.web_attacks.windows import Windower
+from secmlops.web_attacks.text_shape import text_shape
+from secmlops.web_attacks.transformer.network import AttackNetwork
+from secmlops.web_attacks.transformer.windows import Windower
 
 Progress = Callable[[int, int, str], None]
 

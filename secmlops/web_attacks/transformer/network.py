@@ -10,18 +10,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from secmlops.errors import SecmlopsError
 from secmlops.web_attacks.taxonomy import ATTACK_CLASSES
+from secmlops.web_attacks.transformer.config import Architecture
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-Architecture = Literal["distilbert", "mobilebert"]
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUTS = ("logit", "class_logits", "saliency")
@@ -133,7 +132,7 @@ def from_folder(architecture: Architecture, folder: Path) -> tuple[AttackNetwork
     from tokenizers import Tokenizer
     from transformers import DistilBertModel, MobileBertModel, PreTrainedModel
 
-    from secmlops.web_attacks import byte_tokenizer
+    from secmlops.web_attacks.transformer import byte_tokenizer
 
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         if not (folder / name).is_file():

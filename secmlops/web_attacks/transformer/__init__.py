@@ -1,0 +1,1 @@
+"""DistilBERT and MobileBERT over windows of decoded request parts."""
