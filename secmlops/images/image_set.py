@@ -59,7 +59,9 @@ class ImageSet:
 
     def take(self, indices: Sequence[int] | np.ndarray | slice) -> "ImageSet":
         """The images at these indices (or where a boolean mask is true), in that order."""
-        chosen = indices if isinstance(indices, slice) else np.asarray(indices, dtype=_index_type(indices))
+        chosen: slice | np.ndarray = slice(0)
+        if isinstance(indices, slice) or len(indices):
+            chosen = indices if isinstance(indices, slice) else np.asarray(indices)
         return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
 
@@ -92,7 +94,3 @@ def read_images(path: str | Path) -> ImageSet:
 
 def _as_floats(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32) / np.float32(_WHITE)
-
-
-def _index_type(indices: Sequence[int] | np.ndarray) -> type:
-    return bool if np.asarray(indices).dtype == bool else np.int64
