@@ -40,14 +40,10 @@ def _pipeline(folder: Path) -> float:
 
 
 def _plain(folder: Path) -> float:
+    from secmlops import release
+    from secmlops.lifecycle.requirements import state_requirements
     from secmlops.web_attacks.models import MODELS
-    from secmlops.web_attacks.steps import (
-        business_understanding,
-        data_engineering,
-        deployment,
-        model_engineering,
-        quality_assurance,
-    )
+    from secmlops.web_attacks.steps import data_engineering, model_engineering, quality_assurance
 
     folder.mkdir()
     private, public = keygen(folder / "key")
@@ -58,7 +54,7 @@ def _plain(folder: Path) -> float:
         return str(folder / name)
 
     began = time.monotonic()
-    business_understanding.state_requirements(policy, at("policy"), at("e0"))
+    state_requirements(policy, at("policy"), at("e0"))
     data_engineering.gather_captures("", at("captures"), normal=NORMAL, attacks=ATTACKS, seed=SEED)
     data_engineering.collect_packets(at("captures"), warehouse, at("e0"), at("e1"))
     data_engineering.label_packets(at("captures"), warehouse, "", at("e1"), at("e2"))
@@ -99,13 +95,13 @@ def _plain(folder: Path) -> float:
         at("report.html"),
         at("e5"),
     )
-    deployment.sign_bundle(
+    release.sign_bundle(
         at("champion"), at("verdict"), at("e5"), at("bundle"), at("e6"), run_id="plain", key=str(private)
     )
-    quality_assurance.assure(at("e6"), at("assurance.html"))
-    uri = deployment.publish_bundle(at("bundle"), at("published"), key=str(public))
-    deployment.fetch_verified(uri, folder / "fetched", key=str(public))
-    deployment.register_verdict(at("verdict"), uri, warehouse, "plain")
+    release.assure(at("e6"), at("assurance.html"))
+    uri = release.publish_bundle(at("bundle"), at("published"), key=str(public))
+    release.fetch_verified(uri, folder / "fetched", key=str(public))
+    release.register_verdict(at("verdict"), uri, warehouse, "plain")
     return time.monotonic() - began
 
 

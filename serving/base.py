@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import kserve
 import orjson
@@ -136,12 +136,13 @@ class VerifiedModel(kserve.Model):
     async def predict(self, batch: Batch, headers: dict[str, str] | None = None, *_: Any) -> Batch:
         """Answer the instances: remembered ones at once, others off the event loop, within the bounds of `limits`."""
         keys = [_key(instance) for instance in batch.instances]
-        answers = [self._recent.get(key) for key in keys]
-        new = [index for index, answer in enumerate(answers) if answer is None]
+        remembered = [self._recent.get(key) for key in keys]
+        new = [index for index, answer in enumerate(remembered) if answer is None]
         if new:
             for index, answer in zip(new, await self._offload.run(self._answer, batch.instances, new), strict=True):
-                answers[index] = answer
+                remembered[index] = answer
                 self._recent.put(keys[index], answer)
+        answers = cast(list[Answer], remembered)
         self.observe(answers)
         return replace(batch, answers=answers)
 
@@ -161,5 +162,6 @@ class VerifiedModel(kserve.Model):
 
 def _key(instance: Any) -> bytes:
     """A digest, so that no client's data stays in memory."""
-    data = instance if isinstance(instance, bytes) else b"\0" + orjson.dumps(instance)
-    return blake2b(data, digest_size=16).digest()
+    if isinstance(instance, bytes):
+        return blake2b(instance, digest_size=16, person=b"bytes").digest()
+    return blake2b(orjson.dumps(instance), digest_size=16, person=b"json").digest()

@@ -16,6 +16,6 @@ def state_requirements(policy: dict, requirements: Output[Artifact], evidence: O
     Raises:
         PolicyInvalid: it is not a policy.
     """
-    from secmlops.web_attacks.steps import business_understanding
+    from secmlops.lifecycle.requirements import state_requirements as state
 
-    business_understanding.state_requirements(policy, requirements.path, evidence.path)
+    state(policy, requirements.path, evidence.path)

@@ -9,13 +9,13 @@ import yaml
 from components import REGISTRY
 from secmlops import __version__
 from secmlops.progress import say
-from secmlops.web_attacks.steps.deployment import fetch_verified
+from secmlops.release import fetch_verified
 
 MODELS_FOLDER = "/mnt/models"
 
 
 def inference_service(
-    service: str, namespace: str, bundle_uri: str, model_digest: str, trust_config: str
+    service: str, namespace: str, bundle_uri: str, trust_config: str, *, use_case: str, model_digest: str
 ) -> dict[str, Any]:
     """The resource, ready for `kubectl apply`.
 
@@ -23,14 +23,15 @@ def inference_service(
         service: name of the service and of the model in its routes.
         namespace: where it lives.
         bundle_uri: published bundle, which KServe's storage initializer fetches.
-        model_digest: `sha256:...`, kept as an annotation.
         trust_config: ConfigMap with the public key under `signing.pub`.
+        use_case: whose server it is, e.g. `web_attacks`.
+        model_digest: `sha256:...`, kept as an annotation.
     """
     ready = {"httpGet": {"path": f"/v2/models/{service}/ready", "port": 8080}}
     container = {
         "name": "kserve-container",
         "image": f"{REGISTRY}/secmlops-serving:{__version__}",
-        "command": ["python", "-m", "serving.web_attacks"],
+        "command": ["python", "-m", f"serving.{use_case}"],
         "args": [
             f"--model_name={service}",
             f"--model_dir={MODELS_FOLDER}",
@@ -89,6 +90,13 @@ def write_inference_service(bundle_uri: str, service: str, namespace: str, trust
     """
     with tempfile.TemporaryDirectory() as folder:
         verified = fetch_verified(bundle_uri, Path(folder))
-    resource = inference_service(service, namespace, bundle_uri, verified.model_digest, trust_config)
+    resource = inference_service(
+        service,
+        namespace,
+        bundle_uri,
+        trust_config,
+        use_case=verified.verdict.use_case,
+        model_digest=verified.model_digest,
+    )
     Path(manifest).write_text(yaml.safe_dump(resource, sort_keys=False), encoding="utf-8")
     say(f"InferenceService {namespace}/{service} of {verified.model_digest[:19]}")

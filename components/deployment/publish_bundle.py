@@ -20,6 +20,6 @@ def publish_bundle(bundle: Input[Model], publish_to: str) -> str:
     Raises:
         BundleError: the bundle does not verify; nothing is published.
     """
-    from secmlops.web_attacks.steps import deployment
+    from secmlops import release
 
-    return deployment.publish_bundle(bundle.path, publish_to)
+    return release.publish_bundle(bundle.path, publish_to)

@@ -19,6 +19,6 @@ def register_verdict(
         warehouse: where verdicts are registered.
         run_id: the pipeline run.
     """
-    from secmlops.web_attacks.steps import deployment
+    from secmlops import release
 
-    deployment.register_verdict(verdict.path, bundle_uri, warehouse, run_id)
+    release.register_verdict(verdict.path, bundle_uri, warehouse, run_id)

@@ -31,6 +31,6 @@ def sign_bundle(
         VerdictMismatch: the verdict names another model.
         MissingKey: SECMLOPS_SIGNING_KEY is not set.
     """
-    from secmlops.web_attacks.steps import deployment
+    from secmlops import release
 
-    deployment.sign_bundle(champion.path, verdict.path, dossier.path, bundle.path, evidence.path, run_id=run_id)
+    release.sign_bundle(champion.path, verdict.path, dossier.path, bundle.path, evidence.path, run_id=run_id)

@@ -12,6 +12,6 @@ def assure(dossier: Input[Artifact], report: Output[HTML]):
         dossier: all evidence of the run.
         report: which ATLAS mitigations are evidenced, and which apply but are not.
     """
-    from secmlops.web_attacks.steps import quality_assurance
+    from secmlops import release
 
-    quality_assurance.assure(dossier.path, report.path)
+    release.assure(dossier.path, report.path)

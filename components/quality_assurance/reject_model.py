@@ -18,6 +18,6 @@ def reject_model(verdict: Input[Artifact], dossier: Input[Artifact], warehouse: 
     Raises:
         ModelRejected: always.
     """
-    from secmlops.web_attacks.steps import quality_assurance
+    from secmlops import release
 
-    quality_assurance.reject_model(verdict.path, dossier.path, warehouse, run_id, report.path)
+    release.reject_model(verdict.path, dossier.path, warehouse, run_id, report.path)

@@ -56,6 +56,7 @@ class Verdict(BaseModel):
     """The gate's answer about one model.
 
     Attributes:
+        use_case: what the model is for, e.g. `web_attacks`; only that use case's server takes it.
         policy_name: name of the policy.
         policy_version: its version.
         policy_digest: `Policy.digest()`.
@@ -67,6 +68,7 @@ class Verdict(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    use_case: str
     policy_name: str
     policy_version: str
     policy_digest: Digest
@@ -103,6 +105,7 @@ def judge(policy: Policy, metrics: Mapping[str, float], model_digest: str) -> Ve
     """
     results = tuple(_apply(requirement, metrics) for requirement in policy.requirements)
     return Verdict(
+        use_case=policy.use_case,
         policy_name=policy.name,
         policy_version=policy.version,
         policy_digest=policy.digest(),

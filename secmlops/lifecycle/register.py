@@ -42,20 +42,19 @@ _SCHEMA = pa.schema(
 )
 
 
-def register(warehouse: Warehouse, verdict: Verdict, *, use_case: str, run_id: str, bundle_uri: str = "") -> None:
+def register(warehouse: Warehouse, verdict: Verdict, *, run_id: str, bundle_uri: str = "") -> None:
     """Add a verdict; adding the same one of the same run again changes nothing.
 
     Args:
         warehouse: an open warehouse.
         verdict: the gate's verdict.
-        use_case: e.g. `web_attacks`.
         run_id: the pipeline run.
         bundle_uri: where the bundle was published; empty for a rejected model.
     """
     warehouse.execute(_TABLE)
     row = {
         "judged_at": verdict.judged_at,
-        "use_case": use_case,
+        "use_case": verdict.use_case,
         "run_id": run_id,
         "model_digest": verdict.model_digest,
         "bundle_uri": bundle_uri,

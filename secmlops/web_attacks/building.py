@@ -12,11 +12,11 @@ from secmlops.errors import SecmlopsError
 from secmlops.lifecycle.dossier import read_dossier
 from secmlops.lifecycle.gate import Verdict
 from secmlops.lifecycle.policy import Policy
+from secmlops.lifecycle.requirements import state_requirements
+from secmlops.release import provenance
 from secmlops.web_attacks import jsonl
 from secmlops.web_attacks.steps import (
-    business_understanding,
     data_engineering,
-    deployment,
     model_engineering,
     quality_assurance,
 )
@@ -90,9 +90,7 @@ def build(
     with tempfile.TemporaryDirectory() as temporary:
         run = _Run(Path(temporary), report)
         records = list(jsonl.read_labelled(lines, left_out))
-        business_understanding.state_requirements(
-            policy.model_dump(exclude_none=True), run["policy.json"], run["stated"]
-        )
+        state_requirements(policy.model_dump(exclude_none=True), run["policy.json"], run["stated"])
         data_engineering.split_requests(
             records,
             run["train"],
@@ -118,7 +116,7 @@ def build(
         name, judged = "first", attempt("first", mutated_copies)
         if not judged.passed and mutated_copies < HARDENED_COPIES:
             name, judged = "hardened", attempt("hardened", HARDENED_COPIES)
-        origin = deployment.provenance(read_dossier(run[f"{name}-judged"]), f"cli-{uuid.uuid4()}")
+        origin = provenance(read_dossier(run[f"{name}-judged"]), f"cli-{uuid.uuid4()}")
         bundle.assemble(run[f"{name}-champion"], out, verdict=judged.verdict, provenance=origin)
         bundle.sign(out, signing_key)
     return Built(out, report, judged.verdict, unreadable)

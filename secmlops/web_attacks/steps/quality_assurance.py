@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secmlops.bundle import model_digest
-from secmlops.errors import SecmlopsError
-from secmlops.lifecycle.assurance import assurance_report
-from secmlops.lifecycle.dossier import hand_on, read_dossier
+from secmlops.lifecycle.dossier import hand_on
 from secmlops.lifecycle.evidence import Evidence
 from secmlops.lifecycle.gate import Verdict, judge
 from secmlops.lifecycle.policy import load_policy
-from secmlops.lifecycle.register import register
 from secmlops.lifecycle.stages import Stage
 from secmlops.progress import reporter, say
-from secmlops.storage.warehouse import open_warehouse
 from secmlops.web_attacks import models, report, robustness
 from secmlops.web_attacks.classifier import Classifier
 from secmlops.web_attacks.dataset import read_dataset
@@ -24,23 +20,9 @@ from secmlops.web_attacks.evaluation import Evaluation, evaluate
 from secmlops.web_attacks.probes import suspicious_requests
 from secmlops.web_attacks.robustness import RobustnessReport
 
-USE_CASE = "web_attacks"
 MIN_SUSPICIOUS = 50
 PROBES = 400
 PROBE_SEED = 40_961
-
-
-class ModelRejected(SecmlopsError):
-    """A model that failed the gate even after its hardened attempt.
-
-    Attributes:
-        verdict: the gate's verdict.
-    """
-
-    def __init__(self, verdict: Verdict):
-        self.verdict = verdict
-        failed = "; ".join(f"{result.metric}: {result.reason}" for result in verdict.failures)
-        super().__init__(f"the gate refused the model, nothing was published ({failed})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,25 +195,6 @@ def judge_models(
     refused = ", ".join(result.metric for result in best.verdict.failures)
     say(f"{best.architecture} {'passed the gate' if best.verdict.passed else f'failed the gate: {refused}'}")
     return Judged(best.verdict.passed, best.architecture, best.verdict, failed)
-
-
-def assure(dossier: str, report_file: str) -> None:
-    """Write the assurance report from the dossier alone."""
-    assurance = assurance_report(read_dossier(dossier), Path(report_file), title="Assurance: web attacks")
-    say(f"{len(assurance.mitigations)} mitigations looked at")
-
-
-def reject_model(verdict: str, dossier: str, warehouse: str, run_id: str, report_file: str) -> None:
-    """Register a failed verdict, write the assurance report, and fail.
-
-    Raises:
-        ModelRejected: always.
-    """
-    failed = Verdict.model_validate_json(Path(verdict).read_bytes())
-    assure(dossier, report_file)
-    with open_warehouse(warehouse) as house:
-        register(house, failed, use_case=USE_CASE, run_id=run_id)
-    raise ModelRejected(failed)
 
 
 def _with_probes(measured: Evaluation, classifier: Classifier) -> Evaluation:

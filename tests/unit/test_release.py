@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from components.deployment.inference_service import write_inference_service
+
 from secmlops import bundle as bundles
+from secmlops import release
 from secmlops.lifecycle.dossier import hand_on, read_dossier
 from secmlops.lifecycle.evidence import Evidence
 from secmlops.lifecycle.stages import Stage
-from secmlops.web_attacks.steps import deployment
 from tests.unit.bundle.conftest import Keys, make_bundle, make_model, verdict_on
 
 
@@ -74,7 +74,7 @@ BAD = pytest.mark.parametrize(
 def test_publishing_refuses(tmp_path, good, keys, make, error):
     bad = make(tmp_path, good, keys)
     with pytest.raises(error):
-        deployment.publish_bundle(str(bad), str(tmp_path / "published"), key=str(keys.public))
+        release.publish_bundle(str(bad), str(tmp_path / "published"), key=str(keys.public))
     assert not (tmp_path / "published").exists()
 
 
@@ -98,7 +98,7 @@ def test_signing_refuses_a_failed_verdict(tmp_path, keys):
     verdict = tmp_path / "verdict.json"
     verdict.write_text(verdict_on(bundles.model_digest(model), recall=0.1).model_dump_json())
     with pytest.raises(bundles.GateNotPassed):
-        deployment.sign_bundle(
+        release.sign_bundle(
             *(str(model), str(verdict), str(tmp_path / "none"), str(tmp_path / "bundle"), str(tmp_path / "evidence")),
             run_id="run",
             key=str(keys.private),
@@ -120,13 +120,13 @@ def test_a_good_model_is_signed_published_and_deployed(tmp_path, keys, monkeypat
         producer="train",
     )
     hand_on([], tmp_path / "dossier", record)
-    deployment.sign_bundle(
+    release.sign_bundle(
         *(str(model), str(tmp_path / "verdict.json"), str(tmp_path / "dossier")),
         *(str(tmp_path / "bundle"), str(tmp_path / "evidence")),
         run_id="run-1",
         key=str(keys.private),
     )
-    uri = deployment.publish_bundle(str(tmp_path / "bundle"), str(tmp_path / "published"), key=str(keys.public))
+    uri = release.publish_bundle(str(tmp_path / "bundle"), str(tmp_path / "published"), key=str(keys.public))
     write_inference_service(uri, "web-attacks", "secmlops", "trusted-key", str(tmp_path / "isvc.yaml"))
 
     assert [item.producer for item in read_dossier(tmp_path / "evidence")] == ["train", "sign_bundle"]

@@ -1,9 +1,11 @@
-"""Signing, publishing and registering a champion. Each step verifies what it is handed."""
+"""What follows the verdict: sign, publish, register, or reject. Each step verifies what it is handed."""
 
 import os
 from pathlib import Path
 
 from secmlops import __version__, bundle
+from secmlops.errors import SecmlopsError
+from secmlops.lifecycle.assurance import assurance_report
 from secmlops.lifecycle.dossier import hand_on, read_dossier
 from secmlops.lifecycle.evidence import Evidence
 from secmlops.lifecycle.gate import Verdict
@@ -15,7 +17,19 @@ from secmlops.storage.warehouse import open_warehouse
 
 SIGNING_KEY = "env:SECMLOPS_SIGNING_KEY"
 TRUSTED_KEY = "env:SECMLOPS_TRUSTED_KEY"
-USE_CASE = "web_attacks"
+
+
+class ModelRejected(SecmlopsError):
+    """A model that failed the gate even after its hardened attempt.
+
+    Attributes:
+        verdict: the gate's verdict.
+    """
+
+    def __init__(self, verdict: Verdict):
+        self.verdict = verdict
+        failed = "; ".join(f"{result.metric}: {result.reason}" for result in verdict.failures)
+        super().__init__(f"the gate refused the model, nothing was published ({failed})")
 
 
 def sign_bundle(
@@ -89,8 +103,27 @@ def register_verdict(verdict: str, bundle_uri: str, warehouse: str, run_id: str)
     """Add the verdict on a published bundle to the warehouse's register."""
     reached = Verdict.model_validate_json(Path(verdict).read_bytes())
     with open_warehouse(warehouse) as house:
-        register(house, reached, use_case=USE_CASE, run_id=run_id, bundle_uri=bundle_uri)
+        register(house, reached, run_id=run_id, bundle_uri=bundle_uri)
     say(f"verdict on {reached.model_digest[:19]} registered")
+
+
+def assure(dossier: str, report_file: str) -> None:
+    """Write the assurance report from the dossier alone."""
+    assurance = assurance_report(read_dossier(dossier), Path(report_file), title="Assurance")
+    say(f"{len(assurance.mitigations)} mitigations looked at")
+
+
+def reject_model(verdict: str, dossier: str, warehouse: str, run_id: str, report_file: str) -> None:
+    """Register a failed verdict, write the assurance report, and fail.
+
+    Raises:
+        ModelRejected: always.
+    """
+    failed = Verdict.model_validate_json(Path(verdict).read_bytes())
+    assure(dossier, report_file)
+    with open_warehouse(warehouse) as house:
+        register(house, failed, run_id=run_id)
+    raise ModelRejected(failed)
 
 
 def provenance(records: list[Evidence], run_id: str) -> bundle.Provenance:
