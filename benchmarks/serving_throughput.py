@@ -146,7 +146,7 @@ def _make_bundle(records: Sequence, folder: Path) -> tuple[Path, Path]:
     """Train the svm on a few thousand requests, in its usual shape, and sign it under a policy that it meets."""
     from secmlops.bundle import Material, Provenance, assemble, bytes_digest, keygen, model_digest, sign
     from secmlops.lifecycle.gate import judge
-    from secmlops.lifecycle.policy import OperatingPoint, Policy, Requirement
+    from secmlops.lifecycle.policy import Policy, Requirement
     from secmlops.web_attacks.svm.config import SvmConfig
     from secmlops.web_attacks.svm.training import train
 
@@ -160,7 +160,7 @@ def _make_bundle(records: Sequence, folder: Path) -> tuple[Path, Path]:
         name="throughput",
         version="1.0.0",
         use_case="web_attacks",
-        operating_point=OperatingPoint(max_false_positive_rate=0.01),
+        operating_point={"max_false_positive_rate": 0.01},
         requirements=[requirement],
     )
     provenance = Provenance(

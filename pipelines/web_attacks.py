@@ -10,31 +10,25 @@ This file and every component stay ASCII: some installations keep compiled pipel
 from pathlib import Path
 
 from kfp import dsl
-from kfp.dsl import Artifact, Input, Model
 
+from components import SERVING_IMAGE
 from components.business_understanding.state_requirements import state_requirements
 from components.data_engineering.check_poisoning import check_poisoning
 from components.data_engineering.collect_packets import collect_packets
 from components.data_engineering.gather_captures import gather_captures
 from components.data_engineering.label_packets import label_packets
 from components.data_engineering.prepare_requests import prepare_requests
-from components.deployment.deploy import deploy
-from components.deployment.publish_bundle import publish_bundle
-from components.deployment.register_verdict import register_verdict
-from components.deployment.sign_bundle import sign_bundle
 from components.model_engineering.train_classifier import train_classifier
-from components.quality_assurance.assure import assure
 from components.quality_assurance.evaluate_classifier import evaluate_classifier
 from components.quality_assurance.judge_models import judge_models
 from components.quality_assurance.reject_model import reject_model
+from pipelines.release import release
 from pipelines.resources import (
     DATA,
     SMALL,
     TRAINING,
     place,
-    with_signing_key,
     with_storage,
-    with_trusted_key,
     with_warehouse,
 )
 from secmlops.lifecycle.policy import load_policy
@@ -42,41 +36,6 @@ from secmlops.lifecycle.policy import load_policy
 HARDENED_COPIES = 4
 POLICY = load_policy(Path(__file__).parent / "policies" / "web_attacks.yaml").model_dump(exclude_none=True)
 RUN_ID = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-
-
-@dsl.pipeline(name="release", description="Sign, publish, deploy and register a model that passed the gate.")
-def release(
-    champion: Input[Model],
-    verdict: Input[Artifact],
-    dossier: Input[Artifact],
-    publish_to: str,
-    service: str,
-    namespace: str,
-    warehouse: str,
-    warehouse_secret: str,
-    storage_secret: str,
-    signing_secret: str,
-    trust_config: str,
-):
-    """What only a passed gate leads to; each step verifies again what it is handed."""
-    signed = place(sign_bundle(champion=champion, verdict=verdict, dossier=dossier, run_id=RUN_ID), SMALL)
-    with_signing_key(signed, signing_secret)
-    place(assure(dossier=signed.outputs["evidence"]), SMALL, retries=1)
-
-    published = place(publish_bundle(bundle=signed.outputs["bundle"], publish_to=publish_to), SMALL, retries=2)
-    with_trusted_key(with_storage(published, storage_secret), trust_config)
-    deployed = place(
-        deploy(bundle_uri=published.output, service=service, namespace=namespace, trust_config=trust_config),
-        SMALL,
-        retries=1,
-    )
-    with_trusted_key(with_storage(deployed, storage_secret), trust_config)
-    registered = place(
-        register_verdict(verdict=verdict, bundle_uri=published.output, warehouse=warehouse, run_id=RUN_ID),
-        SMALL,
-        retries=2,
-    )
-    with_warehouse(registered, warehouse_secret)
 
 
 @dsl.pipeline(
@@ -106,6 +65,7 @@ def pipeline(
     storage_secret: str = "object-store",
     signing_secret: str = "signing-key",
     trust_config: str = "trusted-key",
+    serving_image: str = SERVING_IMAGE,
 ):
     """Train, judge and release detectors of web attacks.
 
@@ -132,6 +92,7 @@ def pipeline(
         storage_secret: Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_S3_ENDPOINT.
         signing_secret: Secret with the private key under `signing.pem`.
         trust_config: ConfigMap with the public key under `signing.pub`.
+        serving_image: image of the model server.
     """
     stated = place(state_requirements(policy=policy), SMALL, retries=1)
     with_storage(stated, storage_secret)
@@ -223,6 +184,7 @@ def pipeline(
             storage_secret=storage_secret,
             signing_secret=signing_secret,
             trust_config=trust_config,
+            serving_image=serving_image,
         )
 
     with dsl.ParallelFor(architectures, parallelism=3) as architecture:

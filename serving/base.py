@@ -38,6 +38,20 @@ class Batch:
     answers: Sequence[Answer] = ()
 
 
+class WrongUseCase(SecmlopsError):
+    """A verified bundle that was judged for another use case.
+
+    Attributes:
+        found: the verdict's use case.
+        served: the server's.
+    """
+
+    def __init__(self, found: str, served: str):
+        self.found = found
+        self.served = served
+        super().__init__(f"the bundle was judged for {found}, this server serves {served}: mount the right bundle")
+
+
 class VerifiedModel(kserve.Model):
     """A model server over a signed bundle, for V1, V2 REST and V2 gRPC alike (ATLAS AML.M0013, AML.M0014).
 
@@ -49,7 +63,7 @@ class VerifiedModel(kserve.Model):
     input: ClassVar[Tensor]
     outputs: ClassVar[tuple[Tensor, ...]]
 
-    def __init__(self, name: str, bundle: Path, trusted_key: Path, limits: Limits):
+    def __init__(self, name: str, bundle: Path, trusted_key: str | Path, limits: Limits):
         super().__init__(name)
         self.limits = limits
         self.metrics = metrics_of(self.use_case)
@@ -89,6 +103,8 @@ class VerifiedModel(kserve.Model):
         self.metrics.model_ready.labels(model_name=self.name).set(0)
         try:
             bundle = load_bundle(self._bundle, self._trusted_key)
+            if bundle.verdict.use_case != self.use_case:
+                raise WrongUseCase(bundle.verdict.use_case, self.use_case)
             self.open(bundle)
         except SecmlopsError as error:
             logger.error("model %s is not ready: %s: %s", self.name, type(error).__name__, error)

@@ -136,7 +136,9 @@ def argument_parser(description: str, default_name: str) -> argparse.ArgumentPar
     parser = argparse.ArgumentParser(description=description, parents=[model_server.parser])
     parser.set_defaults(model_name=default_name)
     parser.add_argument("--model_dir", type=Path, default=Path("/mnt/models"), help="The signed model bundle.")
-    parser.add_argument("--trusted_key", type=Path, required=True, help="Public key (PEM) of the bundles' signer.")
+    parser.add_argument(
+        "--trusted_key", required=True, help="Public key (PEM) of the bundles' signer: a path, or env:VARIABLE."
+    )
     parser.add_argument("--host", default="0.0.0.0", help="Address to listen on.")  # noqa: S104 (a pod's own address)
     Limits.add_flags(parser)
     return parser

@@ -5,7 +5,7 @@ from components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def deploy(bundle_uri: str, service: str, namespace: str, trust_config: str, manifest: Output[Artifact]):
+def deploy(bundle_uri: str, service: str, namespace: str, trust_config: str, image: str, manifest: Output[Artifact]):
     """Verify a published bundle once more and write the InferenceService that serves it.
 
     The trusted key comes from the environment variable SECMLOPS_TRUSTED_KEY: a PEM public key or the path of one.
@@ -15,11 +15,12 @@ def deploy(bundle_uri: str, service: str, namespace: str, trust_config: str, man
         service: name of the InferenceService.
         namespace: its namespace.
         trust_config: ConfigMap with the public key under `signing.pub`.
+        image: the serving image.
         manifest: `kubectl apply`-ready YAML.
 
     Raises:
         BundleError: the bundle does not verify; no manifest is written.
     """
-    from components.deployment.inference_service import write_inference_service
+    from secmlops.inference_service import write_inference_service
 
-    write_inference_service(bundle_uri, service, namespace, trust_config, manifest.path)
+    write_inference_service(bundle_uri, service, namespace, trust_config, image, manifest.path)

@@ -37,6 +37,7 @@ MAX_POLICY_BYTES = 256 * 1024
 
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+Share = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
 Bound = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -91,18 +92,6 @@ class Requirement(BaseModel):
         return self
 
 
-class OperatingPoint(BaseModel):
-    """How thresholds are chosen.
-
-    Attributes:
-        max_false_positive_rate: share of normal items that may be flagged on validation data, in (0, 1).
-    """
-
-    model_config = _STRICT
-
-    max_false_positive_rate: Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
-
-
 class Policy(BaseModel):
     """A use case's requirements, versioned.
 
@@ -110,7 +99,8 @@ class Policy(BaseModel):
         name: the policy's name.
         version: its version, `major.minor.patch`.
         use_case: the use case's folder name, e.g. `web_attacks`.
-        operating_point: how thresholds are chosen.
+        operating_point: how the model is to be operated: named numbers in (0, 1), such as `max_false_positive_rate`
+            or `eps`; each use case asks for those it needs.
         requirements: at least one; each metric once.
     """
 
@@ -119,7 +109,7 @@ class Policy(BaseModel):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
     version: Annotated[str, StringConstraints(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
     use_case: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
-    operating_point: OperatingPoint
+    operating_point: Annotated[dict[MetricName, Share], Field(min_length=1)]
     requirements: Annotated[list[Requirement], Field(min_length=1, max_length=1000)]
 
     @model_validator(mode="after")
@@ -129,6 +119,16 @@ class Policy(BaseModel):
         if repeated:
             raise ValueError(f"metrics required twice: {', '.join(repeated)}")
         return self
+
+    def operating(self, name: str) -> float:
+        """The number of that name in the operating point.
+
+        Raises:
+            PolicyInvalid: the policy does not give it.
+        """
+        if name not in self.operating_point:
+            raise PolicyInvalid(self.name, [f"operating_point: {name} is missing"])
+        return self.operating_point[name]
 
     def digest(self) -> str:
         """`sha256:...` over the policy's content: independent of comments and layout of its file."""

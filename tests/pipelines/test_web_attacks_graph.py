@@ -23,6 +23,7 @@ PARAMETERS = {
     "seed": 1,
     "service": "web-attacks",
     "signing_secret": "signing-key",
+    "serving_image": f"ghcr.io/secmlops/secmlops-serving:{__version__}",
     "site_normals": "",
     "storage_secret": "object-store",
     "trust_config": "trusted-key",

@@ -17,7 +17,7 @@ import pytest
 
 from secmlops.bundle import Material, Provenance, assemble, bytes_digest, keygen, model_digest, sign
 from secmlops.lifecycle.gate import Verdict, judge
-from secmlops.lifecycle.policy import OperatingPoint, Policy, Requirement
+from secmlops.lifecycle.policy import Policy, Requirement
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.request import HttpRequest
 from secmlops.web_attacks.svm.config import SvmConfig
@@ -61,7 +61,7 @@ def policy() -> Policy:
         name="tiny",
         version="1.0.0",
         use_case="web_attacks",
-        operating_point=OperatingPoint(max_false_positive_rate=0.05),
+        operating_point={"max_false_positive_rate": 0.05},
         requirements=[requirement],
     )
 

@@ -54,6 +54,12 @@ def hide_a_pickle(bundle: Path, workshop: Workshop, tmp_path: Path) -> None:
     (bundle / "weights.safetensors").write_bytes(b"\x80\x04K\x01.")
 
 
+def judge_for_another_use_case(bundle: Path, workshop: Workshop, tmp_path: Path) -> None:
+    """A sound model of this kind, judged by the policy of something else."""
+    shutil.rmtree(bundle)
+    workshop.make(bundle, workshop.verdict().model_copy(update={"use_case": "digits"}))
+
+
 def lose_the_signature(bundle: Path, workshop: Workshop, tmp_path: Path) -> None:
     """Never signed."""
     (bundle / "model.sig").unlink()
@@ -71,6 +77,7 @@ REFUSED = [
     (copy_a_verdict, "VerdictMismatch"),
     (add_a_pickle, "ForbiddenFile"),
     (hide_a_pickle, "ForbiddenFile"),
+    (judge_for_another_use_case, "WrongUseCase"),
     (lose_the_signature, "MissingSignature"),
     (lose_the_bundle, "MalformedBundle"),
 ]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from components.deployment.inference_service import write_inference_service
 
 from secmlops import bundle as bundles
 from secmlops import release
+from secmlops.inference_service import write_inference_service
 from secmlops.lifecycle.dossier import hand_on, read_dossier
 from secmlops.lifecycle.evidence import Evidence
 from secmlops.lifecycle.stages import Stage
@@ -83,14 +83,28 @@ def test_deploying_refuses(tmp_path, good, keys, make, error, monkeypatch):
     monkeypatch.setenv("SECMLOPS_TRUSTED_KEY", str(keys.public))
     bad = make(tmp_path, good, keys)
     with pytest.raises(error):
-        write_inference_service(str(bad), "web-attacks", "secmlops", "trusted-key", str(tmp_path / "isvc.yaml"))
+        write_inference_service(
+            str(bad),
+            "web-attacks",
+            "secmlops",
+            "trusted-key",
+            "registry.example/serving:1",
+            str(tmp_path / "isvc.yaml"),
+        )
     assert not (tmp_path / "isvc.yaml").exists()
 
 
 def test_deploying_without_a_trusted_key_refuses(tmp_path, good, monkeypatch):
     monkeypatch.delenv("SECMLOPS_TRUSTED_KEY", raising=False)
     with pytest.raises(bundles.MissingKey):
-        write_inference_service(str(good), "web-attacks", "secmlops", "trusted-key", str(tmp_path / "isvc.yaml"))
+        write_inference_service(
+            str(good),
+            "web-attacks",
+            "secmlops",
+            "trusted-key",
+            "registry.example/serving:1",
+            str(tmp_path / "isvc.yaml"),
+        )
 
 
 def test_signing_refuses_a_failed_verdict(tmp_path, keys):
@@ -127,7 +141,9 @@ def test_a_good_model_is_signed_published_and_deployed(tmp_path, keys, monkeypat
         key=str(keys.private),
     )
     uri = release.publish_bundle(str(tmp_path / "bundle"), str(tmp_path / "published"), key=str(keys.public))
-    write_inference_service(uri, "web-attacks", "secmlops", "trusted-key", str(tmp_path / "isvc.yaml"))
+    write_inference_service(
+        uri, "web-attacks", "secmlops", "trusted-key", "registry.example/serving:1", str(tmp_path / "isvc.yaml")
+    )
 
     assert [item.producer for item in read_dossier(tmp_path / "evidence")] == ["train", "sign_bundle"]
     provenance = json.loads((Path(uri) / "provenance.json").read_text())["predicate"]["buildDefinition"]
@@ -142,12 +158,32 @@ def test_a_good_model_is_signed_published_and_deployed(tmp_path, keys, monkeypat
 def test_the_inference_service_is_what_kserve_knows(tmp_path, good, keys, monkeypatch):
     """Every key of the resource is one of the SDK's models: a misspelt field would be dropped in silence."""
     monkeypatch.setenv("SECMLOPS_TRUSTED_KEY", str(keys.public))
-    write_inference_service(str(good), "web-attacks", "secmlops", "trusted-key", str(tmp_path / "isvc.yaml"))
+    write_inference_service(
+        str(good), "web-attacks", "secmlops", "trusted-key", "registry.example/serving:1", str(tmp_path / "isvc.yaml")
+    )
     unknown = list(unknown_fields(yaml.safe_load((tmp_path / "isvc.yaml").read_text()), "V1beta1InferenceService"))
     assert unknown == []
     service = yaml.safe_load((tmp_path / "isvc.yaml").read_text())
     service["spec"]["predictor"]["minReplica"] = 1
     assert list(unknown_fields(service, "V1beta1InferenceService")) == ["spec.predictor.minReplica"]
+
+
+def test_the_inference_service_starts_a_server_that_becomes_ready(tmp_path, good, keys, monkeypatch):
+    """The manifest's own command, arguments and environment, with the bundle where KServe would put it."""
+    from serving.server import argument_parser
+
+    monkeypatch.setenv("SECMLOPS_TRUSTED_KEY", keys.public.read_text())
+    write_inference_service(
+        str(good), "web-attacks", "secmlops", "trusted-key", "registry.example/serving:1", str(tmp_path / "isvc.yaml")
+    )
+    (container,) = yaml.safe_load((tmp_path / "isvc.yaml").read_text())["spec"]["predictor"]["containers"]
+    assert container["image"] == "registry.example/serving:1"
+    assert container["command"] == ["python", "-m", "serving.web_attacks"]
+    (key,) = [item for item in container["env"] if item["name"] == "SECMLOPS_TRUSTED_KEY"]
+    assert key["valueFrom"]["configMapKeyRef"] == {"name": "trusted-key", "key": "signing.pub"}
+    flags = argument_parser("", "").parse_args(container["args"])
+    assert flags.model_dir == Path("/mnt/models") and flags.model_name == "web-attacks"
+    assert bundles.verify(good, flags.trusted_key).verdict.passed
 
 
 def unknown_fields(value, model_name: str, path: str = ""):

@@ -48,7 +48,7 @@ def train_classifier(
         UnknownModel: no such architecture.
         TooFewLabels: a class has too few rows.
     """
-    max_false_positive_rate = load_policy(requirements).operating_point.max_false_positive_rate
+    max_false_positive_rate = load_policy(requirements).operating("max_false_positive_rate")
     metrics = models.train(
         architecture,
         read_dataset(train),

@@ -60,7 +60,7 @@ def test_a_bad_requirement_is_refused(row, problem):
     [
         pytest.param({"requirements": []}, "at least 1", id="nothing required"),
         pytest.param({"requirements": [requirement(), requirement()]}, "twice: recall", id="metric twice"),
-        pytest.param({"operating_point": {}}, "max_false_positive_rate", id="no operating point"),
+        pytest.param({"operating_point": {}}, "operating_point", id="no operating point"),
         pytest.param({"operating_point": {"max_false_positive_rate": 0.0}}, "greater than 0", id="zero rate"),
         pytest.param({"operating_point": {"max_false_positive_rate": 1.0}}, "less than 1", id="rate of one"),
         pytest.param({"operating_point": {"max_false_positive_rate": math.nan}}, "max_false", id="NaN rate"),
@@ -128,3 +128,9 @@ def test_any_bytes_give_a_policy_or_the_named_error(data):
 @given(bound=st.floats(allow_nan=False, allow_infinity=False))
 def test_any_finite_bound_is_kept_exactly(bound):
     assert policy_of(requirement(at_least=bound)).requirements[0].at_least == bound
+
+
+def test_a_number_that_the_operating_point_does_not_give_is_missed():
+    assert policy_of().operating("max_false_positive_rate") == 0.01
+    with pytest.raises(PolicyInvalid, match="eps is missing"):
+        policy_of().operating("eps")

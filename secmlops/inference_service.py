@@ -6,8 +6,6 @@ from typing import Any
 
 import yaml
 
-from components import REGISTRY
-from secmlops import __version__
 from secmlops.progress import say
 from secmlops.release import fetch_verified
 
@@ -15,7 +13,7 @@ MODELS_FOLDER = "/mnt/models"
 
 
 def inference_service(
-    service: str, namespace: str, bundle_uri: str, trust_config: str, *, use_case: str, model_digest: str
+    service: str, namespace: str, bundle_uri: str, trust_config: str, image: str, *, use_case: str, model_digest: str
 ) -> dict[str, Any]:
     """The resource, ready for `kubectl apply`.
 
@@ -24,13 +22,14 @@ def inference_service(
         namespace: where it lives.
         bundle_uri: published bundle, which KServe's storage initializer fetches.
         trust_config: ConfigMap with the public key under `signing.pub`.
+        image: the serving image.
         use_case: whose server it is, e.g. `web_attacks`.
         model_digest: `sha256:...`, kept as an annotation.
     """
     ready = {"httpGet": {"path": f"/v2/models/{service}/ready", "port": 8080}}
     container = {
         "name": "kserve-container",
-        "image": f"{REGISTRY}/secmlops-serving:{__version__}",
+        "image": image,
         "command": ["python", "-m", f"serving.{use_case}"],
         "args": [
             f"--model_name={service}",
@@ -82,7 +81,9 @@ def inference_service(
     }
 
 
-def write_inference_service(bundle_uri: str, service: str, namespace: str, trust_config: str, manifest: str) -> None:
+def write_inference_service(
+    bundle_uri: str, service: str, namespace: str, trust_config: str, image: str, manifest: str
+) -> None:
     """Verify a published bundle and write its InferenceService as YAML.
 
     Raises:
@@ -95,6 +96,7 @@ def write_inference_service(bundle_uri: str, service: str, namespace: str, trust
         namespace,
         bundle_uri,
         trust_config,
+        image,
         use_case=verified.verdict.use_case,
         model_digest=verified.model_digest,
     )
