@@ -9,18 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from secmlops.errors import SecmlopsError
 from secmlops.lifecycle.gate import RequirementResult, Verdict
+from secmlops.pages import render
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.evaluation import Evaluation
 from secmlops.web_attacks.preparation import SplitReport
 from secmlops.web_attacks.robustness import RobustnessReport
 from secmlops.web_attacks.validation import ValidationReport
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _SHOWN_SUSPECTS: Final = 200
@@ -485,31 +483,4 @@ def _target(record: LabelledRequest) -> str:
 
 
 def _render(template: str, **context: Any) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(title_of=title_of, shown=shown, printable=_printable, ticked=_ticked)
-    return environment.get_template(template).render(
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), **context
-    )
-
-
-def _printable(text: str) -> str:
-    """Text from a request with its control characters made visible."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-
-
-def _ticked(text: str) -> "Markup":
-    """Our own text with what stands between backquotes as code."""
-    from markupsafe import Markup, escape
-
-    pieces = text.split("`")
-    return Markup("").join(
-        Markup("<code>{}</code>").format(piece) if index % 2 else escape(piece) for index, piece in enumerate(pieces)
-    )
+    return render(_TEMPLATES, template, title_of=title_of, shown=shown, **context)
