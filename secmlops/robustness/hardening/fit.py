@@ -32,7 +32,7 @@ Validation = Callable[[nn.Module], float]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _STEPS_PER_REPORT = 20
-_STEPS_TO_START = 20
+_STEPS_TO_START = 100
 """A network that has seen fewer batches has not collapsed but hardly begun."""
 
 _WATCHED = 1_000

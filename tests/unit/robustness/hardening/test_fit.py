@@ -202,8 +202,8 @@ def test_a_collapsed_network_is_an_error(digits):
     network = new_network()
     nn.init.constant_(network[0].bias, -100.0)  # every unit of the first layer is dead for good
     with pytest.raises(TrainingCollapsed) as error:
-        fit(network, digits[0][:200], digits[1][:200], CrossEntropy(), FitConfig(epochs=10, batch_size=20))
-    assert error.value.epoch == 3
+        fit(network, digits[0][:200], digits[1][:200], CrossEntropy(), FitConfig(epochs=20, batch_size=10))
+    assert error.value.epoch == 6
     assert error.value.accuracy < 0.2
 
 
