@@ -55,9 +55,9 @@ def _plain(folder: Path) -> float:
 
     began = time.monotonic()
     state_requirements(policy, at("policy"), at("e0"))
-    data_engineering.gather_captures("", at("captures"), normal=NORMAL, attacks=ATTACKS, seed=SEED)
+    data_engineering.gather_captures("", at("captures"), at("truth"), normal=NORMAL, attacks=ATTACKS, seed=SEED)
     data_engineering.collect_packets(at("captures"), warehouse, at("e0"), at("e1"))
-    data_engineering.label_packets(at("captures"), warehouse, "", at("e1"), at("e2"))
+    data_engineering.label_packets(at("captures"), at("truth"), warehouse, "", at("e1"), at("e2"))
     data_engineering.prepare_requests(
         warehouse, at("train"), at("validation"), at("test"), at("r"), at("e2"), at("e3"), reviewed_only=True, seed=SEED
     )

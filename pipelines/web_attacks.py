@@ -108,6 +108,7 @@ def pipeline(
     labelled = place(
         label_packets(
             captures=gathered.outputs["captures"],
+            ground_truth=gathered.outputs["ground_truth"],
             dossier=collected.outputs["evidence"],
             warehouse=warehouse,
             reviews=reviews,

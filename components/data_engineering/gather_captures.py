@@ -5,7 +5,14 @@ from components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def gather_captures(source: str, normal: int, attacks: int, seed: int, captures: Output[Artifact]):
+def gather_captures(
+    source: str,
+    normal: int,
+    attacks: int,
+    seed: int,
+    captures: Output[Artifact],
+    ground_truth: Output[Artifact],
+):
     """Fetch captured HTTP traffic, or record it in the traffic lab.
 
     Args:
@@ -13,8 +20,11 @@ def gather_captures(source: str, normal: int, attacks: int, seed: int, captures:
         normal: visitors' requests to record in the lab.
         attacks: attackers' requests to record in the lab.
         seed: seed of the lab's traffic.
-        captures: folder of capture files; lab traffic carries its ground truth beside the capture.
+        captures: folder of capture files.
+        ground_truth: what the lab knows of the traffic that it recorded in this step; empty for fetched captures.
     """
     from secmlops.web_attacks.steps import data_engineering
 
-    data_engineering.gather_captures(source, captures.path, normal=normal, attacks=attacks, seed=seed)
+    data_engineering.gather_captures(
+        source, captures.path, ground_truth.path, normal=normal, attacks=attacks, seed=seed
+    )

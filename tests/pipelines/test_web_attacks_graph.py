@@ -90,6 +90,7 @@ def component_of_task(task: dict) -> str:
         ("collect-packets", "captures", "gather-captures", "captures"),
         ("collect-packets", "dossier", "state-requirements", "evidence"),
         ("label-packets", "dossier", "collect-packets", "evidence"),
+        ("label-packets", "ground_truth", "gather-captures", "ground_truth"),
         ("prepare-requests", "dossier", "label-packets", "evidence"),
         ("check-poisoning", "train", "prepare-requests", "train"),
         ("check-poisoning", "dossier", "prepare-requests", "evidence"),

@@ -25,6 +25,7 @@ from secmlops.web_attacks.labels.events import (
     propose,
     review,
     review_by,
+    waiting,
 )
 from secmlops.web_attacks.labels.review_files import InvalidReviewFile, export_for_review, import_reviews
 
@@ -50,4 +51,5 @@ __all__ = [
     "propose",
     "review",
     "review_by",
+    "waiting",
 ]

@@ -309,6 +309,16 @@ def history(warehouse: Warehouse, packet_id: str) -> list[LabelEvent]:
     ]
 
 
+def waiting(warehouse: Warehouse) -> dict[str, tuple[str, str]]:
+    """Label and attack class of every packet that has a proposal and no reviewed label, by packet id."""
+    create_tables(warehouse)
+    sql = """
+        SELECT packet_id, pending_label1, pending_label2 FROM http_packet_labels_now WHERE pending AND NOT reviewed
+    """
+    rows = warehouse.query(sql).to_pylist()
+    return {row["packet_id"]: (row["pending_label1"], row["pending_label2"]) for row in rows}
+
+
 def count(warehouse: Warehouse) -> LabelCounts:
     """Where the labels of the warehouse stand."""
     create_tables(warehouse)

@@ -1,6 +1,7 @@
 """From captures to reviewed, validated, split and sanitized requests."""
 
 import random
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -50,12 +51,14 @@ class NothingReviewed(SecmlopsError):
         )
 
 
-def gather_captures(source: str, captures: str, *, normal: int, attacks: int, seed: int) -> None:
+def gather_captures(source: str, captures: str, ground_truth: str, *, normal: int, attacks: int, seed: int) -> None:
     """Fetch captures from a URI, or record the traffic lab when there is none.
 
     Args:
         source: URI of a file or folder; empty for the lab.
         captures: folder to fill.
+        ground_truth: where the lab's knowledge of its own traffic is written, out of reach of anything fetched;
+            empty when captures were fetched.
         normal: visitors' requests to record.
         attacks: attackers' requests to record.
         seed: seed of the lab's traffic.
@@ -63,14 +66,15 @@ def gather_captures(source: str, captures: str, *, normal: int, attacks: int, se
     folder = Path(captures)
     folder.mkdir(parents=True, exist_ok=True)
     if source:
+        Path(ground_truth).touch()
         objects.fetch(source, folder / (Path(source).name or "captures"))
         say(f"captures fetched from {source}")
         return
     from secmlops.web_attacks import lab
 
-    summary = lab.record(
-        folder / "lab.pcap", normal=normal, attacks=attacks, seed=seed, on_progress=reporter("recording")
-    )
+    capture = folder / "lab.pcap"
+    summary = lab.record(capture, normal=normal, attacks=attacks, seed=seed, on_progress=reporter("recording"))
+    shutil.move(labels_path(capture), ground_truth)
     say(f"{summary.normal:,} visitors' and {summary.attacks:,} attackers' requests recorded")
 
 
@@ -104,8 +108,19 @@ def collect_packets(captures: str, warehouse: str, dossier: str, evidence: str) 
     return result
 
 
-def label_packets(captures: str, warehouse: str, reviews: str, dossier: str, evidence: str) -> dict[str, int]:
+def label_packets(
+    captures: str, ground_truth: str, warehouse: str, reviews: str, dossier: str, evidence: str
+) -> dict[str, int]:
     """Propose labels by signatures, then take reviews: the lab's knowledge, and a reviewers' file.
+
+    Args:
+        captures: the folder that was collected. Ground truth that lies in it is no review: whoever could put a capture
+            there could put its labels there too.
+        ground_truth: what `gather_captures` wrote of the traffic it recorded itself.
+        warehouse: where the packets are.
+        reviews: URI of a file that reviewers filled in; empty: none.
+        dossier: the evidence so far.
+        evidence: the dossier handed on.
 
     Returns:
         Counts: labels `proposed`; `agreed`, `changed` and `rejected` by reviewers; `reviewed` labels in all.
@@ -113,9 +128,9 @@ def label_packets(captures: str, warehouse: str, reviews: str, dossier: str, evi
     done = Counter(agreed=0, changed=0, rejected=0)
     with open_warehouse(warehouse) as house:
         proposed = labels.propose(house, _proposals(house), by=FIRST_LEVEL).proposed
-        for file in _captures(captures):
-            if labels_path(file).exists():
-                done += _counted(labels.review(house, _lab_decisions(house, file), by=LAB_REVIEWER))
+        if Path(ground_truth).stat().st_size:
+            decisions = _lab_decisions(house, _captures(captures), ground_truth)
+            done += _counted(labels.review(house, decisions, by=LAB_REVIEWER))
         if reviews:
             with tempfile.TemporaryDirectory() as folder:
                 file = objects.fetch(reviews, Path(folder) / Path(reviews).name)
@@ -282,21 +297,18 @@ def _proposals(house: Warehouse) -> Iterator[labels.Proposal]:
             yield labels.Proposal(packet_id, label, attack_class, note=rule)
 
 
-def _lab_decisions(house: Warehouse, capture: Path) -> Iterator[labels.Decision]:
+def _lab_decisions(house: Warehouse, captures: Sequence[Path], ground_truth: str) -> Iterator[labels.Decision]:
     """What the lab knows of its own traffic, as a second reviewer's decisions on what waits for review."""
-    waiting = {
-        record.packet_id: (record.label, record.attack_class)
-        for record in packets.export(house, reviewed_only=False)
-        if not record.reviewed
-    }
-    for record in lab_labelled(readers.read(capture), labels_path(capture)):
-        truth = (record.label, record.attack_class)
-        if record.packet_id not in waiting:
-            continue
-        if waiting[record.packet_id] == truth:
-            yield labels.Decision(record.packet_id, "agree", note="ground truth", tags=record.tags)
-        else:
-            yield labels.Decision(record.packet_id, "change", *truth, note="ground truth", tags=record.tags)
+    waiting = labels.waiting(house)
+    for capture in captures:
+        for record in lab_labelled(readers.read(capture), ground_truth):
+            truth = (record.label, record.attack_class)
+            if record.packet_id not in waiting:
+                continue
+            if waiting[record.packet_id] == truth:
+                yield labels.Decision(record.packet_id, "agree", note="ground truth", tags=record.tags)
+            else:
+                yield labels.Decision(record.packet_id, "change", *truth, note="ground truth", tags=record.tags)
 
 
 def _counted(reviewed: labels.ReviewCounts) -> Counter[str]:
