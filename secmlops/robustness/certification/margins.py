@@ -1,0 +1,177 @@
+"""Proofs that a label stands against every image within an L-infinity budget."""
+
+import math
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from secmlops.errors import SecmlopsError
+from secmlops.robustness.certification import crown, intervals, rounding
+from secmlops.robustness.certification.network import Layers, layers_of
+
+Method = Literal["interval", "crown-ibp", "crown"]
+"""From cheap and loose to dear and tight. Each takes the better of its own bound and those before it.
+
+`interval`: interval propagation; `crown-ibp`: CROWN for the margin, intervals within (Zhang et al., 2020); `crown`:
+CROWN within too, for ReLUs whose sign is open.
+"""
+METHODS: tuple[Method, ...] = get_args(Method)
+
+_IMAGES_AT_ONCE = 256
+
+
+class NotCertifiable(SecmlopsError):
+    """A question about images that no proof answers.
+
+    Attributes:
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(
+            f"{reason}; a certificate needs float32 images (n, c, h, w) in [0, 1], int64 labels (n,) among the classes "
+            "and a finite budget of at least 0"
+        )
+
+
+@torch.no_grad()
+def margin_bounds(
+    network: nn.Module, images: Tensor, labels: Tensor, eps: float, *, method: Method = "crown"
+) -> Tensor:
+    """Lower bounds of the label's logit minus the best other logit, over all images within `eps`; float64 (n,).
+
+    A positive bound proves that the network, run in float32, answers the label for all of them.
+
+    Args:
+        network: Sequential of Conv2d, ReLU, Flatten, Linear.
+        images: float32 (n, c, h, w) in [0, 1].
+        labels: int64 (n,).
+        eps: L-infinity budget, in pixel values.
+        method: how tight.
+
+    Raises:
+        UnsupportedLayer: the network has a layer without bounds.
+        NotCertifiable: images, labels or budget are out of their range.
+    """
+    layers = layers_of(network)
+    _check(layers, images, labels, eps, method)
+    bounds = [_bounds(layers, images[part], labels[part], eps, method) for part in _parts(len(images), _IMAGES_AT_ONCE)]
+    return torch.cat(bounds) if bounds else torch.empty(0, dtype=torch.float64, device=images.device)
+
+
+@torch.no_grad()
+def certified(network: nn.Module, images: Tensor, labels: Tensor, eps: float, *, method: Method = "crown") -> Tensor:
+    """Whether the label is proved to stand for all images within `eps`; bool (n,).
+
+    The cheapest method that proves an image decides it; images that the network gets wrong are not tried.
+
+    Args:
+        network: Sequential of Conv2d, ReLU, Flatten, Linear.
+        images: float32 (n, c, h, w) in [0, 1].
+        labels: int64 (n,), the true ones.
+        eps: L-infinity budget, in pixel values.
+        method: the tightest to try.
+
+    Raises:
+        UnsupportedLayer: the network has a layer without bounds.
+        NotCertifiable: images, labels or budget are out of their range.
+    """
+    _check(layers_of(network), images, labels, eps, method)
+    proved = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    open_ = _right(network, images, labels).nonzero().squeeze(1)
+    for tried in METHODS[: METHODS.index(method) + 1]:
+        holds = margin_bounds(network, images[open_], labels[open_], eps, method=tried) > 0
+        proved[open_[holds]] = True
+        open_ = open_[~holds]
+    return proved
+
+
+def certified_radii(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    largest: float,
+    *,
+    method: Method = "crown",
+    halvings: int = 8,
+) -> Tensor:
+    """The largest budgets found for which each label is proved, float64 (n,); 0 where none is, not even for 0.
+
+    Args:
+        network: Sequential of Conv2d, ReLU, Flatten, Linear.
+        images: float32 (n, c, h, w) in [0, 1].
+        labels: int64 (n,), the true ones or the network's own answers.
+        largest: the largest budget to try.
+        method: how tight.
+        halvings: of the interval that is searched: the answer is at most largest / 2**halvings too small.
+
+    Raises:
+        UnsupportedLayer: the network has a layer without bounds.
+        NotCertifiable: images, labels or budget are out of their range.
+    """
+    radii = torch.zeros(len(images), dtype=torch.float64, device=images.device)
+    whole = certified(network, images, labels, largest, method=method)
+    radii[whole] = largest
+    # Every image has its own interval, but all intervals of one size share their few possible middles.
+    step = largest
+    for _ in range(halvings):
+        step /= 2
+        middles = radii + step
+        for middle in middles[~whole].unique().tolist():
+            asked = (~whole & (middles == middle)).nonzero().squeeze(1)
+            holds = certified(network, images[asked], labels[asked], middle, method=method)
+            radii[asked[holds]] = middle
+    return radii
+
+
+def _bounds(layers: Layers, images: Tensor, labels: Tensor, eps: float, method: Method) -> Tensor:
+    boxes = intervals.propagate(layers.hidden, intervals.around(images.double(), eps))
+    found = intervals.margins(layers, boxes[-1], labels)
+    if method == "crown":
+        boxes = crown.tighten(layers.hidden, boxes)
+        found = torch.maximum(found, intervals.margins(layers, boxes[-1], labels))
+    if method != "interval":
+        found = torch.maximum(found, _crown_margins(layers, boxes, labels))
+    errors = rounding.logit_errors(layers, boxes)
+    found = found - errors - errors.gather(1, labels.unsqueeze(1))
+    return found.scatter(1, labels.unsqueeze(1), math.inf).amin(1)
+
+
+def _crown_margins(layers: Layers, boxes: list[intervals.Box], labels: Tensor) -> Tensor:
+    lines = crown.relaxations(layers.hidden, boxes)
+    wide = max(layers.last.in_features, crown.widest(layers.hidden, boxes[0].center.shape[1:]))
+    at_once = max(1, crown.ELEMENTS // (layers.classes * wide))
+    found = []
+    for some in torch.arange(len(labels), device=labels.device).split(at_once):
+        few = {at: line.take(some) for at, line in lines.items()}
+        found.append(crown.margins(layers, boxes[0].take(some), few, labels[some]))
+    return torch.cat(found)
+
+
+def _right(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    answers = [network(images[part]).argmax(1) == labels[part] for part in _parts(len(images), _IMAGES_AT_ONCE)]
+    return torch.cat(answers) if answers else torch.empty(0, dtype=torch.bool, device=images.device)
+
+
+def _parts(total: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, total, size))
+
+
+def _check(layers: Layers, images: Tensor, labels: Tensor, eps: float, method: str) -> None:
+    if method not in METHODS:
+        raise NotCertifiable(f"there is no method {method!r} but {', '.join(METHODS)}")
+    if not (math.isfinite(eps) and eps >= 0):
+        raise NotCertifiable(f"the budget is {eps}")
+    if images.dtype != torch.float32:
+        raise NotCertifiable(f"the images are {images.dtype}")
+    if not bool(((images >= 0) & (images <= 1)).all()):
+        raise NotCertifiable("some pixels are outside [0, 1] or no numbers")
+    if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
+        raise NotCertifiable(f"the labels are {labels.dtype} {tuple(labels.shape)} for {len(images)} images")
+    if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < layers.classes):
+        raise NotCertifiable(
+            f"the labels go from {int(labels.min())} to {int(labels.max())} of {layers.classes} classes"
+        )
