@@ -1,7 +1,5 @@
-"""The report's pictures: each an SVG in a data URI, drawn without a display and without global state."""
+"""The report's pictures."""
 
-import base64
-import io
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -9,24 +7,12 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from secmlops.pictures import COLOURS, LINES, STYLE, svg_uri
 from secmlops.web_attacks.evaluation import Evaluation
 from secmlops.web_attacks.robustness import RobustnessReport
 
 Subject = tuple[str, Evaluation, RobustnessReport | None]
 
-# Okabe and Ito's palette, told apart with every common colour blindness; line styles differ as well.
-_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_STYLES: Final = ("-", "--", "-.", ":")
-_STYLE: Final[Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "secmlops",
-}
 _SMALLEST_FPR: Final = 1e-4
 _MOST_BARS: Final = 12
 _FEWEST_PER_POINT: Final = 10
@@ -47,18 +33,12 @@ def draw_all(subjects: Sequence[Subject]) -> dict[str, str]:
         "mutations": _mutations,
     }
     pictures = {}
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         for name, draw in drawings.items():
             figure = draw(subjects)
             if figure is not None:
-                pictures[name] = _data_uri(figure)
+                pictures[name] = svg_uri(figure)
     return pictures
-
-
-def _data_uri(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _figure(width: float = 6.4, height: float = 4.6) -> tuple[Figure, Axes]:
@@ -67,7 +47,7 @@ def _figure(width: float = 6.4, height: float = 4.6) -> tuple[Figure, Axes]:
 
 
 def _line(index: int) -> dict[str, Any]:
-    return {"color": _COLOURS[index % len(_COLOURS)], "linestyle": _STYLES[index % len(_STYLES)], "linewidth": 2.2}
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index % len(LINES)], "linewidth": 2.2}
 
 
 def _percent(axis: Any) -> None:
@@ -164,7 +144,7 @@ def _classes(subjects: Sequence[Subject]) -> Figure | None:
             [row + offset for row, _ in present],
             [value for _, value in present],
             height=bar,
-            color=_COLOURS[index % len(_COLOURS)],
+            color=COLOURS[index % len(COLOURS)],
             label=name,
         )
     axes.set_yticks(range(len(names)), names)
@@ -207,7 +187,7 @@ def _mutations(subjects: Sequence[Subject]) -> Figure | None:
     bar = 0.8 / len(attacked)
     for index, (name, of) in enumerate(alone.items()):
         rows = [row + 0.4 - bar * (index + 0.5) for row in range(len(names))]
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = COLOURS[index % len(COLOURS)]
         axes.barh(rows, [of.get(key, 0.0) for key in names], height=bar, color=colour, label=name)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="Share of all detected attacks that pass with this rewriting alone")
