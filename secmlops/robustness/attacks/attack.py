@@ -1,12 +1,15 @@
 """What an attack is, however it is made."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
 Classifier = Callable[[Tensor], Tensor]
-"""Images (n, channels, height, width) in [0, 1] to logits (n, classes); differentiable unless an attack says otherwise."""
+"""Images (n, channels, height, width) in [0, 1] to logits (n, classes), differentiable for most attacks."""
+
+Norm = Literal["linf", "l2", "l0"]
+"""How a budget is measured: the largest change of a pixel, the Euclidean length, or the share of changed pixels."""
 
 
 class Attack(Protocol):
@@ -19,6 +22,16 @@ class Attack(Protocol):
     @property
     def name(self) -> str:
         """The name in tables and on the command line, such as `pgd`."""
+        ...
+
+    @property
+    def eps(self) -> float:
+        """The budget, in the attack's norm."""
+        ...
+
+    @property
+    def norm(self) -> Norm:
+        """How the budget is measured."""
         ...
 
     def __call__(self, classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
