@@ -1,11 +1,14 @@
+import re
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from pipelines.compiling import compile_pipeline
+from pipelines.compiling import compile_pipeline, pipeline_names
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,43 @@ class CompiledGraph:
             found |= self.tasks(task["componentRef"]["name"], f"{here}/")
         return found
 
+    def steps(self) -> dict[str, dict[str, Any]]:
+        """The tasks that run something, by path: neither loops nor conditions."""
+        components = self.spec["components"]
+        return {
+            path: task
+            for path, task in self.tasks().items()
+            if "executorLabel" in components[task["componentRef"]["name"]]
+        }
 
-@pytest.fixture(scope="session")
-def web_attacks_graph(tmp_path_factory: pytest.TempPathFactory) -> CompiledGraph:
-    compiled = compile_pipeline("web_attacks", tmp_path_factory.mktemp("compiled"))
-    text = Path(compiled.package).read_text()
+
+def component_named(name: str) -> str:
+    """The component behind a task's, component's or executor's name in the compiled YAML."""
+    return re.sub(r"^(exec-|comp-)|-2$", "", name)
+
+
+@cache
+def compiled_graph(name: str) -> CompiledGraph:
+    """Compile a pipeline and read what was written."""
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = compile_pipeline(name, Path(folder))
+        text = compiled.package.read_text()
+        resources = list(yaml.safe_load_all(compiled.resources.read_text()))
     spec, platform = yaml.safe_load_all(text)
-    return CompiledGraph(text, spec, platform, list(yaml.safe_load_all(compiled.resources.read_text())))
+    return CompiledGraph(text, spec, platform, resources)
+
+
+@pytest.fixture(params=pipeline_names())
+def graph(request: pytest.FixtureRequest) -> CompiledGraph:
+    """Every pipeline, one after the other."""
+    return compiled_graph(request.param)
+
+
+@pytest.fixture
+def web_attacks_graph() -> CompiledGraph:
+    return compiled_graph("web_attacks")
+
+
+@pytest.fixture
+def digits_graph() -> CompiledGraph:
+    return compiled_graph("digits")

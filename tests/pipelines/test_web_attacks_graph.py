@@ -1,7 +1,5 @@
 """The compiled graph is the contract with Kubeflow: parameters, tasks, wiring, resources, secrets."""
 
-import re
-
 import pytest
 
 from pipelines.web_attacks import HARDENED_COPIES, POLICY
@@ -38,29 +36,6 @@ HARDEN = "condition-branches-2/condition-4"
 HARDENED_PASSED = f"{HARDEN}/condition-branches-6/condition-7/release-2"
 REJECTED = f"{HARDEN}/condition-branches-6/condition-8"
 
-# component: cpu request, cpu limit, memory request, memory limit, seconds, retries
-RESOURCES = {
-    "state-requirements": ("250m", "1", "512M", "1G", 900, 1),
-    "gather-captures": ("1", "2", "2G", "4G", 3600, 1),
-    "collect-packets": ("1", "2", "2G", "4G", 3600, 1),
-    "label-packets": ("1", "2", "2G", "4G", 3600, 1),
-    "prepare-requests": ("1", "2", "2G", "4G", 3600, 1),
-    "check-poisoning": ("1", "2", "2G", "4G", 3600, 1),
-    "train-classifier": ("2", "4", "4G", "8G", 14400, 0),
-    "evaluate-classifier": ("2", "4", "4G", "8G", 14400, 0),
-    "judge-models": ("250m", "1", "512M", "1G", 900, 0),
-    "sign-bundle": ("250m", "1", "512M", "1G", 900, 0),
-    "assure": ("250m", "1", "512M", "1G", 900, 1),
-    "publish-bundle": ("250m", "1", "512M", "1G", 900, 2),
-    "deploy": ("250m", "1", "512M", "1G", 900, 1),
-    "register-verdict": ("250m", "1", "512M", "1G", 900, 2),
-    "reject-model": ("250m", "1", "512M", "1G", 900, 0),
-}
-
-
-def component_of(name: str) -> str:
-    return re.sub(r"^(exec-|comp-)|-2$", "", name)
-
 
 def test_parameters_and_their_defaults(web_attacks_graph):
     declared = web_attacks_graph.spec["root"]["inputDefinitions"]["parameters"]
@@ -69,7 +44,7 @@ def test_parameters_and_their_defaults(web_attacks_graph):
 
 
 def test_every_task_is_where_it_belongs(web_attacks_graph):
-    leaves = {path for path, task in web_attacks_graph.tasks().items() if component_of_task(task) in RESOURCES}
+    leaves = set(web_attacks_graph.steps())
     assert leaves == (
         {"state-requirements", "gather-captures", "collect-packets", "label-packets", "prepare-requests"}
         | {"check-poisoning", "for-loop-1/train-classifier", "for-loop-1/evaluate-classifier", "judge-models"}
@@ -78,10 +53,6 @@ def test_every_task_is_where_it_belongs(web_attacks_graph):
         | {f"{HARDEN}/judge-models-2", f"{REJECTED}/reject-model"}
         | {f"{HARDENED_PASSED}/{task}" for task in RELEASE}
     )
-
-
-def component_of_task(task: dict) -> str:
-    return component_of(task["componentRef"]["name"])
 
 
 @pytest.mark.parametrize(
@@ -138,66 +109,3 @@ def test_the_branches_hang_on_the_gate_and_on_a_boolean(web_attacks_graph):
 def test_the_second_attempt_is_hardened(web_attacks_graph):
     given = web_attacks_graph.tasks()[f"{HARDEN}/for-loop-5/train-classifier-2"]["inputs"]["parameters"]
     assert given["mutated_copies"]["runtimeValue"]["constant"] == HARDENED_COPIES > PARAMETERS["mutated_copies"]
-
-
-def test_resources_timeouts_and_retries(web_attacks_graph):
-    executors = web_attacks_graph.spec["deploymentSpec"]["executors"]
-    deadlines = web_attacks_graph.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    retries = {
-        component_of_task(task): task.get("retryPolicy", {}).get("maxRetryCount", 0)
-        for task in web_attacks_graph.tasks().values()
-    }
-    measured = {}
-    for name, executor in executors.items():
-        asked = executor["container"]["resources"]
-        keys = ("resourceCpuRequest", "resourceCpuLimit", "resourceMemoryRequest", "resourceMemoryLimit")
-        component = component_of(name)
-        row = (*(asked[key] for key in keys), int(deadlines[name]["activeDeadlineSeconds"]), retries[component])
-        assert measured.setdefault(component, row) == row
-    assert measured == RESOURCES
-
-
-def test_nothing_is_answered_from_the_cache(web_attacks_graph):
-    for path, task in web_attacks_graph.tasks().items():
-        if component_of_task(task) in RESOURCES:
-            assert not task.get("cachingOptions", {}).get("enableCache"), path
-
-
-def test_only_the_signing_step_is_given_the_private_key(web_attacks_graph):
-    executors = web_attacks_graph.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    holders = {
-        component_of(name)
-        for name, executor in executors.items()
-        for secret in executor.get("secretAsEnv", [])
-        for key in secret["keyToEnv"]
-        if key["envVar"] == "SECMLOPS_SIGNING_KEY"
-    }
-    assert holders == {"sign-bundle"}
-
-
-def test_secrets_are_named_by_parameters_and_never_written(web_attacks_graph):
-    executors = web_attacks_graph.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    for executor in executors.values():
-        for secret in executor.get("secretAsEnv", []):
-            assert "componentInputParameter" in secret["secretNameParameter"]
-    assert "PRIVATE KEY" not in web_attacks_graph.text
-
-
-def test_components_install_nothing_and_run_the_image_of_this_version(web_attacks_graph):
-    for executor in web_attacks_graph.spec["deploymentSpec"]["executors"].values():
-        container = executor["container"]
-        assert container["image"].endswith(f"/secmlops-components:{__version__}")
-        assert "pip install" not in " ".join(container["command"])
-
-
-def test_the_yaml_is_ascii(web_attacks_graph):
-    assert web_attacks_graph.text.isascii()
-
-
-def test_kubectl_resources(web_attacks_graph):
-    pipeline, version = web_attacks_graph.resources
-    assert (pipeline["apiVersion"], pipeline["kind"]) == ("pipelines.kubeflow.org/v2beta1", "Pipeline")
-    assert pipeline["metadata"]["name"] == "web-attacks"
-    assert version["kind"] == "PipelineVersion"
-    assert version["spec"]["pipelineName"] == "web-attacks"
-    assert version["spec"]["pipelineSpec"] == web_attacks_graph.spec

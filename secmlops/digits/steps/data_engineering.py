@@ -1,0 +1,68 @@
+"""Images from a URI to three validated sets."""
+
+from pathlib import Path
+
+from secmlops.bundle import file_digest
+from secmlops.digits.data_report import write_data_report
+from secmlops.digits.data import load_digits
+from secmlops.images.errors import InvalidFile
+from secmlops.images.image_set import write_images
+from secmlops.images.validation import validate
+from secmlops.lifecycle.dossier import hand_on
+from secmlops.lifecycle.evidence import Evidence
+from secmlops.lifecycle.stages import Stage
+from secmlops.progress import say
+
+
+def load_images(
+    source: str, train: str, validation: str, test: str, report_file: str, dossier: str, evidence: str, *, seed: int
+) -> dict[str, float]:
+    """Read labelled images, look at every one, and divide them.
+
+    Args:
+        source: a URI as `load_digits` takes it; empty: scikit-learn's bundled digits.
+        train: where the images to learn from are written.
+        validation: where those to choose and calibrate with are written.
+        test: where those that only the judge sees are written.
+        report_file: HTML report on the data.
+        dossier: the evidence so far.
+        evidence: the dossier handed on.
+        seed: of the division.
+
+    Returns:
+        Images per set, and files that were left out.
+
+    Raises:
+        UnfitImages: they must not be trained on; the report says why.
+        ImagesError: files that are broken or contradict each other.
+        StorageError: they cannot be fetched.
+    """
+    refused: list[InvalidFile] = []
+    splits = load_digits(source, seed=seed, on_refused=refused.append)
+    found = validate(splits)
+    write_data_report(report_file, splits, found, refused)
+    found.require_fit()
+    for path, images in zip((train, validation, test), splits.items().values(), strict=True):
+        write_images(path, images)
+    counts = {name: float(len(images)) for name, images in splits.items().items()}
+    record = Evidence(
+        stage=Stage.DATA_ENGINEERING,
+        mitigations=("AML.M0007", "AML.M0025"),
+        claim="Every image was looked at: shapes, ranges, classes and duplicates; no image stands in two sets.",
+        measured={
+            **counts,
+            "refused_files": len(refused),
+            "duplicates": sum(one.duplicates for one in found.splits.values()),
+            "conflicting": sum(one.conflicting for one in found.splits.values()),
+        },
+        artifacts={
+            **splits.sources,
+            "train": file_digest(Path(train)),
+            "validation": file_digest(Path(validation)),
+            "test": file_digest(Path(test)),
+        },
+        producer="load_images",
+    )
+    hand_on([dossier], evidence, record)
+    say(", ".join(f"{count:,.0f} to {name}" for name, count in zip(("train", "validate", "test"), counts.values())))
+    return counts | {"refused_files": float(len(refused))}
