@@ -1,8 +1,8 @@
 """The signed model bundle: the only thing that is ever served.
 
-A folder of `model.onnx` or `weights.safetensors`, `preprocess.json`, `card.json`, perhaps `tokenizer.json`, with the
-gate's verdict (`gate.json`), provenance (`provenance.json`) and bill of materials (`sbom.json`), all signed in
-`model.sig`:
+A folder of `model.onnx`, `weights.safetensors` or both, `preprocess.json`, `card.json`, perhaps `tokenizer.json`,
+with the gate's verdict (`gate.json`), provenance (`provenance.json`) and bill of materials (`sbom.json`), all signed
+in `model.sig`:
 
 ```python
 private, public = keygen("keys/signing")

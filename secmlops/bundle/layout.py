@@ -17,7 +17,7 @@ from secmlops.bundle.errors import ForbiddenFile, MalformedBundle
 from secmlops.bundle.formats import HEAD_BYTES, forbidden_format
 
 WEIGHT_FILES: Final = ("model.onnx", "weights.safetensors")
-"""The model itself: exactly one of these."""
+"""The model itself: at least one of these. Where both are there, they are one network in two forms."""
 
 MODEL_FILES: Final = (*WEIGHT_FILES, "card.json", "preprocess.json", "tokenizer.json")
 """What a model folder may hand to a bundle; the digest of a model is taken over those that are there."""
@@ -112,7 +112,7 @@ def present_model_files(model_dir: Path) -> list[str]:
     """The names out of `MODEL_FILES` that a model folder holds, sorted by name.
 
     Raises:
-        MalformedBundle: not a folder, `card.json` or `preprocess.json` is missing, or there is not exactly one of
+        MalformedBundle: not a folder, `card.json` or `preprocess.json` is missing, or there is none of
             `WEIGHT_FILES`.
         ForbiddenFile: one of them is a link, or is in truth of a forbidden format.
     """
@@ -125,7 +125,7 @@ def present_model_files(model_dir: Path) -> list[str]:
 
 
 def check_names(path: str | Path, names: list[str], required: list[str]) -> None:
-    """Check that the required files are there, with exactly one of `WEIGHT_FILES`.
+    """Check that the required files are there, with at least one of `WEIGHT_FILES`.
 
     Raises:
         MalformedBundle: they are not.
@@ -133,9 +133,8 @@ def check_names(path: str | Path, names: list[str], required: list[str]) -> None
     missing = [name for name in required if name not in names]
     if missing:
         raise MalformedBundle(path, f"lacks {', '.join(missing)}")
-    weights = [name for name in WEIGHT_FILES if name in names]
-    if len(weights) != 1:
-        raise MalformedBundle(path, f"must hold exactly one of {' and '.join(WEIGHT_FILES)}, holds {len(weights)}")
+    if not any(name in names for name in WEIGHT_FILES):
+        raise MalformedBundle(path, f"lacks the model: {' or '.join(WEIGHT_FILES)}")
 
 
 def model_digest(model_dir: str | Path) -> str:

@@ -191,8 +191,7 @@ def test_a_verdict_about_another_model_is_not_put_in(tmp_path):
 @pytest.mark.parametrize(
     ("break_it", "reason"),
     [
-        pytest.param(lambda m: (m / "weights.safetensors").unlink(), "exactly one", id="no weights"),
-        pytest.param(lambda m: (m / "model.onnx").write_bytes(b"\x08\x08:\x00"), "exactly one", id="two models"),
+        pytest.param(lambda m: (m / "weights.safetensors").unlink(), "lacks the model", id="no weights"),
         pytest.param(lambda m: (m / "card.json").unlink(), r"lacks card\.json", id="no card"),
         pytest.param(lambda m: (m / "preprocess.json").unlink(), r"lacks preprocess\.json", id="no preprocessing"),
         pytest.param(lambda m: (m / "card.json").write_text("[]"), "not a JSON object", id="card is a list"),
@@ -220,6 +219,17 @@ def test_a_broken_model_folder_is_refused(tmp_path, break_it, reason):
     with pytest.raises(MalformedBundle, match=reason):
         assemble(model, tmp_path / "b", verdict=verdict, provenance=PROVENANCE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+
+
+def test_a_model_in_two_forms_is_one_model(tmp_path):
+    model = make_model(tmp_path / "model")
+    one_form = model_digest(model)
+    (model / "model.onnx").write_bytes(b"\x08\x08:\x00")
+    assert model_digest(model) != one_form
+    with pytest.raises(VerdictMismatch):
+        assemble(model, tmp_path / "b", verdict=verdict_on(one_form), provenance=PROVENANCE)
+    bundle = assemble(model, tmp_path / "b", verdict=verdict_on(model_digest(model)), provenance=PROVENANCE)
+    assert {"model.onnx", "weights.safetensors"} <= {path.name for path in bundle.iterdir()}
 
 
 def test_a_linked_model_file_is_refused(tmp_path):
