@@ -24,11 +24,9 @@ from torch import Tensor, nn
 
 from secmlops.errors import SecmlopsError
 from secmlops.robustness.certification import certified_radii
-from secmlops.robustness.hardening.ensemble import Ensemble
-from secmlops.robustness.networks import NetworkConfig, build
+from secmlops.robustness.classifiers import ClassifierConfig, classifier_with_weights
 from secmlops.robustness.onnx_export import INPUT, export
 from secmlops.robustness.squeezing_detector import SqueezingDetector, SqueezingDetectorConfig
-from secmlops.robustness.transformations import TransformationConfig, Transformed
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -89,8 +87,7 @@ class ModelConfig(BaseModel):
     Attributes:
         kind: `image_classifier`.
         classes: names in the order of the logits.
-        members: one network, or several that answer together.
-        transformation: restoration of the input, before all networks; None: none.
+        classifier: the networks and the restoration of the input that stands before them.
         detector: of adversarial images; None: none.
         abstain_below: the model abstains where the likeliest class is less probable.
         certify_up_to: largest L-infinity budget that a certificate is asked for, in pixel values.
@@ -100,17 +97,15 @@ class ModelConfig(BaseModel):
 
     kind: Literal["image_classifier"] = KIND
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=1000)]
-    members: Annotated[tuple[NetworkConfig, ...], Field(min_length=1, max_length=16)]
-    transformation: TransformationConfig | None = None
+    classifier: ClassifierConfig
     detector: SqueezingDetectorConfig | None = None
     abstain_below: Probability = 0.0
     certify_up_to: Probability = 0.3
 
     @model_validator(mode="after")
-    def _members_agree(self) -> "ModelConfig":
-        if any(
-            (member.image_shape, member.classes) != (self.image_shape, len(self.classes)) for member in self.members
-        ):
+    def _parts_agree(self) -> "ModelConfig":
+        expected = (self.image_shape, len(self.classes))
+        if any((member.image_shape, member.classes) != expected for member in self.classifier.members):
             raise ValueError("the members differ in images or classes")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("two classes have the same name")
@@ -119,19 +114,13 @@ class ModelConfig(BaseModel):
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
-        return self.members[0].image_shape
+        return self.classifier.members[0].image_shape
 
     @property
     def certifiable(self) -> bool:
         """Whether bounds can walk through the network: a single one of ReLUs on the image as it is."""
-        return len(self.members) == 1 and self.transformation is None and self.members[0].activation == "relu"
-
-
-def build_classifier(config: ModelConfig) -> nn.Module:
-    """The network from images to logits, with random weights: members, their ensemble, the transformation before it."""
-    members = [build(member) for member in config.members]
-    network = members[0] if len(members) == 1 else Ensemble(members)
-    return Transformed(config.transformation.build(), network) if config.transformation else network
+        members = self.classifier.members
+        return len(members) == 1 and self.classifier.transformation is None and members[0].activation == "relu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +248,7 @@ def write_model(
 
     Args:
         out: the directory; made when absent.
-        classifier: trained, of the form that `build_classifier(config)` has.
+        classifier: trained, of the form that `config.classifier` says.
         config: what it is made of.
         images: real images (n, channels, height, width) on which ONNX Runtime and PyTorch must agree.
         card: what the model card says besides what follows from the config (`metrics`, `training`, `limits`, ...).
@@ -331,13 +320,11 @@ def onnx_difference(classifier: ImageClassifier, images: np.ndarray) -> float:
 
 
 def _with_weights(config: ModelConfig, weights: Mapping[str, Tensor]) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        network = build_classifier(config)
     try:
-        network.load_state_dict(dict(weights))
+        with torch.random.fork_rng(devices=[]):
+            return classifier_with_weights(config.classifier, weights).requires_grad_(False)
     except RuntimeError:
         raise InvalidModel("the weights are not those of the network that the config describes") from None
-    return network.eval().requires_grad_(False)
 
 
 @torch.no_grad()
@@ -382,7 +369,7 @@ def _card(config: ModelConfig, network: nn.Module, difference: float) -> dict[st
         "task": "image-classification",
         "kind": KIND,
         "name": KIND,
-        "architecture": _architecture(config),
+        "architecture": _architecture(config.classifier),
         "classes": list(config.classes),
         "intended_use": "classify small images of the kind it was trained on, also where somebody wants it to err",
         "limits": [
@@ -394,7 +381,7 @@ def _card(config: ModelConfig, network: nn.Module, difference: float) -> dict[st
     }
 
 
-def _architecture(config: ModelConfig) -> str:
+def _architecture(config: ClassifierConfig) -> str:
     members = " | ".join(
         f"conv {'-'.join(map(str, member.channels))}, dense {'-'.join(map(str, member.hidden))}, {member.activation}"
         for member in config.members

@@ -16,13 +16,13 @@ from secmlops.digits.model import (
     InvalidImages,
     InvalidModel,
     ModelConfig,
-    build_classifier,
     load_classifier,
     onnx_difference,
     read_model,
     write_model,
 )
 from secmlops.robustness.certification import UnsupportedLayer
+from secmlops.robustness.classifiers import ClassifierConfig, build_classifier
 from secmlops.robustness.networks import NetworkConfig
 from secmlops.robustness.squeezing_detector import SqueezingDetector, SqueezingDetectorConfig
 from secmlops.robustness.transformations import DenoisingConfig, JpegConfig, MedianConfig
@@ -31,19 +31,22 @@ SHAPE = (1, 8, 8)
 CLASSES = tuple("0123456789")
 MEMBER = NetworkConfig(image_shape=SHAPE, classes=10, channels=(8,), hidden=(16,))
 DETECTOR = SqueezingDetectorConfig(threshold=0.2, false_positive_rate=0.05)
-PLAIN = ModelConfig(classes=CLASSES, members=(MEMBER,))
+PLAIN = ModelConfig(classes=CLASSES, classifier=ClassifierConfig(members=(MEMBER,)))
+SMOOTH = MEMBER.model_copy(update={"activation": "silu"})
 CONFIGS = {
     "plain": PLAIN,
     "median and detector": ModelConfig(
-        classes=CLASSES, members=(MEMBER,), transformation=MedianConfig(size=3), detector=DETECTOR
+        classes=CLASSES,
+        classifier=ClassifierConfig(members=(MEMBER,), transformation=MedianConfig(size=3)),
+        detector=DETECTOR,
     ),
     "smooth jpeg": ModelConfig(
-        classes=CLASSES,
-        members=(MEMBER.model_copy(update={"activation": "silu"}),),
-        transformation=JpegConfig(quality=75),
+        classes=CLASSES, classifier=ClassifierConfig(members=(SMOOTH,), transformation=JpegConfig(quality=75))
     ),
     "denoising ensemble": ModelConfig(
-        classes=CLASSES, members=(MEMBER, MEMBER), transformation=DenoisingConfig(), abstain_below=0.2
+        classes=CLASSES,
+        classifier=ClassifierConfig(members=(MEMBER, MEMBER), transformation=DenoisingConfig()),
+        abstain_below=0.2,
     ),
 }
 
@@ -51,7 +54,7 @@ CONFIGS = {
 def classifier_of(config: ModelConfig) -> nn.Module:
     """A random network that has opinions."""
     torch.manual_seed(1)
-    network = build_classifier(config)
+    network = build_classifier(config.classifier)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(2)
@@ -172,7 +175,7 @@ def test_the_same_network_gives_the_same_files_and_leaves_the_random_generator_a
 
 def test_another_network_is_not_written(tmp_path, images):
     with pytest.raises(InvalidModel):
-        write_model(tmp_path / "m", build_classifier(CONFIGS["denoising ensemble"]), PLAIN, images=images)
+        write_model(tmp_path / "m", build_classifier(CONFIGS["denoising ensemble"].classifier), PLAIN, images=images)
     assert not (tmp_path / "m").exists()
 
 
