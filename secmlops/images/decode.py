@@ -14,7 +14,7 @@
 Size and structure are checked before memory is taken.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -24,7 +24,7 @@ import numpy as np
 
 from secmlops.images.errors import InvalidImage
 from secmlops.images.png import SIGNATURE as PNG_SIGNATURE
-from secmlops.images.png import check_png, too_many_pixels
+from secmlops.images.png import check_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -71,12 +71,16 @@ def decode_image(data: bytes, shape: Shape | None = None, *, limits: DecodeLimit
         raise InvalidImage("empty", "the image is empty")
     if len(data) > limits.max_bytes:
         raise InvalidImage("too_large", f"the image is larger than {limits.max_bytes:,} bytes")
+
+    def check_size(width: int, height: int) -> None:
+        _check_size(width, height, shape, limits)
+
     if data.startswith(PNG_SIGNATURE):
-        check_png(data, limits.max_pixels)
+        check_png(data, check_size)
     elif not data.startswith(_JPEG_SIGNATURE):
         raise InvalidImage("format", "the image is neither PNG nor JPEG")
     with _pillow_failing_clearly():
-        image = _open(data, shape, limits)
+        image = _open(data, check_size)
         image.load()
         image = _opaque(image)
         channels = shape[0] if shape else (1 if image.mode in ("1", "L") else 3)
@@ -84,16 +88,21 @@ def decode_image(data: bytes, shape: Shape | None = None, *, limits: DecodeLimit
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _open(data: bytes, shape: Shape | None, limits: DecodeLimits) -> "Image":
+def _check_size(width: int, height: int, shape: Shape | None, limits: DecodeLimits) -> None:
+    if width * height > limits.max_pixels:
+        raise InvalidImage(
+            "too_many_pixels", f"the image has {width} x {height} pixels: at most {limits.max_pixels:,} are taken"
+        )
+    if shape and (height, width) != shape[1:]:
+        raise InvalidImage("wrong_shape", f"the image has {width} x {height} pixels: {shape[2]} x {shape[1]} are taken")
+
+
+def _open(data: bytes, check_size: Callable[[int, int], None]) -> "Image":
     """Read the header of an image and check what can be told from it."""
     from PIL import Image
 
     image = Image.open(BytesIO(data), formats=("PNG", "JPEG"))
-    width, height = image.size
-    if width * height > limits.max_pixels:
-        raise too_many_pixels(width, height, limits.max_pixels)
-    if shape and (height, width) != shape[1:]:
-        raise InvalidImage("wrong_shape", f"the image has {width} x {height} pixels: {shape[2]} x {shape[1]} are taken")
+    check_size(*image.size)
     if getattr(image, "n_frames", 1) != 1:
         raise InvalidImage("animated", "the file holds several images: send one")
     if image.mode not in _TAKEN:

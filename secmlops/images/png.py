@@ -9,13 +9,15 @@ Source: W3C, Portable Network Graphics (PNG) Specification, Third Edition (2025)
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from secmlops.images.errors import InvalidImage
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+
+MAX_CHUNKS: Final = 10_000
 
 _CHUNK_HEAD = struct.Struct(">I4s")
 _CHECKSUM = struct.Struct(">I")
@@ -56,16 +58,19 @@ class PngHeader:
         return rows * (1 + -(-bits // 8)) if columns else 0
 
 
-def check_png(data: bytes, max_pixels: int) -> PngHeader:
+def check_png(data: bytes, check_size: Callable[[int, int], None]) -> PngHeader:
     """Check a PNG file from its first byte to its last, within a bounded amount of memory.
 
+    Args:
+        data: the file's bytes.
+        check_size: called with width and height before rows are unpacked; raises where they are not taken.
+
     Raises:
-        InvalidImage: broken, cut short, followed by other data, larger than `max_pixels`, of 16 bits, or animated.
+        InvalidImage: broken, cut short, followed by other data, of 16 bits, or animated.
     """
     chunks = list(_chunks(data))
     header = _header(chunks)
-    if header.width * header.height > max_pixels:
-        raise too_many_pixels(header.width, header.height, max_pixels)
+    check_size(header.width, header.height)
     if header.bit_depth == 16:
         raise InvalidImage("sixteen_bit", "the image has 16 bits per channel: save it with 8")
     if any(kind == b"acTL" for kind, _ in chunks):
@@ -74,14 +79,11 @@ def check_png(data: bytes, max_pixels: int) -> PngHeader:
     return header
 
 
-def too_many_pixels(width: int, height: int, max_pixels: int) -> InvalidImage:
-    """The error about an image that would unpack to too much."""
-    return InvalidImage("too_many_pixels", f"the image has {width} x {height} pixels: at most {max_pixels:,} are taken")
-
-
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     view, position, kind = memoryview(data), len(SIGNATURE), b""
-    while kind != b"IEND":
+    for _ in range(MAX_CHUNKS):
+        if kind == b"IEND":
+            break
         start = position + _CHUNK_HEAD.size
         if start > len(data):
             raise _truncated()
@@ -93,6 +95,8 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
             raise InvalidImage("broken", "a checksum in the PNG file is wrong: send the file again")
         yield kind, view[start:end]
         position = end + _CHECKSUM.size
+    if kind != b"IEND":
+        raise InvalidImage("broken", f"the PNG file has more than {MAX_CHUNKS:,} parts")
     if position != len(data):
         raise InvalidImage("broken", "data follow the end of the PNG file: send the image alone")
 

@@ -76,6 +76,8 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         encoded(picture(), "JPEG").replace(struct.pack(">HH", SIZE, SIZE), struct.pack(">HH", 65_000, 65_000)),
         "too_many_pixels",
     ),
+    "png of very many parts": (png(extra=chunk(b"tEXt", b"a\0b") * 20_000), "broken"),
+    "large and black, few bytes": (png(4000, 4000), "wrong_shape"),
     "other size": (encoded(picture().resize((29, 28))), "wrong_shape"),
 }  # fmt: skip
 """Files that must be refused, each with the reason."""
