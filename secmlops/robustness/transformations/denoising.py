@@ -57,7 +57,9 @@ class Denoiser(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Denoising:
-    """The objective of a `Denoiser`: the mean squared error between an image and what it makes of its noisy copy.
+    """The objective that trains the `Denoiser` of a `Transformed` classifier, and nothing of its network.
+
+    The loss is the mean squared error between an image and what the denoiser makes of its noisy copy.
 
     Attributes:
         noise: standard deviation of the Gaussian noise, in pixel units; drawn anew in each step.
@@ -66,6 +68,7 @@ class Denoising:
     noise: float = 0.3
 
     def __call__(self, network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
-        """The loss of one batch; labels are not used."""
+        """The loss of one batch, for `hardening.fit`; labels and progress are not used."""
         noisy = (images + self.noise * torch.randn_like(images)).clamp(0, 1)
-        return F.mse_loss(network(noisy), images)
+        denoiser = network.get_submodule("transformation")
+        return F.mse_loss(denoiser(noisy).float(), images)
