@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from secmlops.robustness.certification.intervals import Box, through
 from secmlops.robustness.certification.network import Layer, Layers
+from secmlops.robustness.certification.windows import Windows, unpadded
 
 ELEMENTS = 2**22
 """Numbers in the largest tensor that a step may make: 32 MiB of float64."""
@@ -115,20 +116,46 @@ def widest(layers: Sequence[Layer], shape: torch.Size) -> int:
 
 def _narrowed(layers: Sequence[Layer], box: Box, image: Box, lines: Mapping[int, Relaxation]) -> Box:
     """What these layers put out, by CROWN where the given box of it is open in sign."""
-    shape = box.center.shape[1:]
-    lower, upper = box.lower.flatten(1), box.upper.flatten(1)
-    owners, neurons = ((lower < 0) & (upper > 0)).nonzero(as_tuple=True)
+    lower, upper = box.lower.clone(), box.upper.clone()
+    neurons = ((lower < 0) & (upper > 0)).nonzero()
+    local = all(isinstance(layer, nn.Conv2d | nn.ReLU) for layer in layers)
+    bound = _bounds_in_windows if local else _bounds_of_whole
     at_once = max(1, ELEMENTS // (2 * widest(layers, image.center.shape[1:])))
-    for owner, neuron in zip(owners.split(at_once), neurons.split(at_once), strict=True):
-        one = functional.one_hot(neuron, shape.numel()).to(lower.dtype).reshape(-1, 1, *shape)
-        bounds = lower_bounds(
-            layers,
-            image.take(owner),
-            {at: line.take(owner) for at, line in lines.items()},
-            torch.cat([one, -one], 1),
-        )
-        lower[owner, neuron], upper[owner, neuron] = bounds[:, 0], -bounds[:, 1]
-    return Box.between(lower.reshape(-1, *shape), upper.reshape(-1, *shape))
+    for some in neurons.split(at_once):
+        bounds = bound(layers, box.center.shape[1:], image, lines, some)
+        lower[some.unbind(1)], upper[some.unbind(1)] = bounds[:, 0], -bounds[:, 1]
+    return Box.between(lower, upper)
+
+
+def _bounds_of_whole(
+    layers: Sequence[Layer], shape: torch.Size, image: Box, lines: Mapping[int, Relaxation], neurons: Tensor
+) -> Tensor:
+    """Lower bounds of neurons and of their negatives, (neurons, 2); `neurons` are indices into (n, *shape)."""
+    owners = neurons[:, 0]
+    one = image.center.new_zeros(len(neurons), *shape)
+    one[(torch.arange(len(neurons), device=one.device), *neurons[:, 1:].unbind(1))] = 1
+    few = {at: line.take(owners) for at, line in lines.items()}
+    return lower_bounds(layers, image.take(owners), few, torch.stack([one, -one], 1))
+
+
+def _bounds_in_windows(
+    layers: Sequence[Layer], shape: torch.Size, image: Box, lines: Mapping[int, Relaxation], neurons: Tensor
+) -> Tensor:
+    """The same for convolutions and ReLUs, from the window that each neuron sees."""
+    owners, channels, top, left = neurons.unbind(1)
+    windows, bare, few = Windows(owners, top, left), list[Layer](), dict[int, Relaxation]()
+    for at in reversed(range(len(layers))):
+        layer = layers[at]
+        if isinstance(layer, nn.Conv2d):
+            windows, layer = windows.before(layer), unpadded(layer)
+        else:
+            few[at] = Relaxation(
+                *(windows.cut(part) for part in (lines[at].lower, lines[at].upper, lines[at].intercept))
+            )
+        bare.insert(0, layer)
+    one = functional.one_hot(channels, shape[0]).to(image.center.dtype)[:, :, None, None]
+    seen = Box(windows.cut(image.center), windows.cut(image.radius))
+    return lower_bounds(bare, seen, few, torch.stack([one, -one], 1))
 
 
 def _shapes(layers: Sequence[Layer], shape: torch.Size) -> list[torch.Size]:
