@@ -10,7 +10,7 @@ from secmlops.robustness.attacks.attack import Classifier, Norm
 from secmlops.robustness.attacks.goal import margin
 from secmlops.robustness.attacks.standing import attack_standing
 
-_INSIDE: Final = 0.999999
+_INSIDE: Final = 0.9999
 _BETA1, _BETA2, _ADAM_TINY = 0.9, 0.999, 1e-8
 _LARGEST_CONSTANT: Final = 1e10
 _IMPROVEMENT: Final = 1e-4
