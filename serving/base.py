@@ -1,13 +1,16 @@
 """What every model server here is: a KServe model that answers only with a verified bundle."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
 import kserve
+import numpy as np
 import orjson
 from kserve import InferRequest, InferResponse
 from kserve.errors import ModelNotReady
@@ -18,7 +21,7 @@ from secmlops.errors import SecmlopsError
 from serving.limits import Limits
 from serving.metrics import metrics_of
 from serving.offload import Offload
-from serving.protocol import Tensor, bytes_elements, check_outputs, respond
+from serving.protocol import Tensor, asks_for, check_outputs, elements, respond
 from serving.recent import Answer, Recent
 from serving.refusals import Refusal, logger
 
@@ -29,12 +32,14 @@ class Batch:
 
     Attributes:
         payload: the question as it came, which decides the protocol of the answer.
-        instances: its instances: JSON values (V1) or bytes (V2).
+        instances: its instances: JSON values (V1), or bytes or arrays (V2).
+        asked: the parameters of `VerifiedModel.on_request` that it sets.
         answers: one per instance, in their order.
     """
 
     payload: dict | InferRequest
     instances: Sequence[Any]
+    asked: tuple[str, ...] = ()
     answers: Sequence[Answer] = ()
 
 
@@ -57,11 +62,17 @@ class VerifiedModel(kserve.Model):
 
     A subclass names its use case and tensors, and says how to open a bundle, read an instance and answer.
     `load` verifies; when that fails the process stays up, is not ready, and the reason stands in the log only.
+
+    Attributes:
+        inputs: a V2 question has exactly one of them.
+        outputs: of every answer.
+        on_request: further outputs by the request parameter that asks for them; in V2 their name does so too.
     """
 
     use_case: ClassVar[str]
-    input: ClassVar[Tensor]
-    outputs: ClassVar[tuple[Tensor, ...]]
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+    on_request: Mapping[str, Tensor] = MappingProxyType({})
 
     def __init__(self, name: str, bundle: Path, trusted_key: str | Path, limits: Limits):
         super().__init__(name)
@@ -82,7 +93,7 @@ class VerifiedModel(kserve.Model):
 
     @abstractmethod
     def read(self, instance: Any) -> Any:
-        """Turn one instance, a JSON value (V1) or bytes (V2), into what `answer` takes.
+        """Turn one instance, a JSON value (V1), bytes or an array (V2), into what `answer` takes.
 
         Raises:
             Refusal: it cannot be read.
@@ -94,6 +105,14 @@ class VerifiedModel(kserve.Model):
 
         An answer is a pure function of its instance: it is remembered for when the same instance comes again.
         """
+
+    def add(self, parameter: str, items: Sequence[Any], answers: Sequence[Answer]) -> Sequence[Any]:
+        """The output that a parameter of `on_request` asks for, one value per item; runs where `answer` does.
+
+        Raises:
+            Refusal: it cannot be given.
+        """
+        raise NotImplementedError
 
     def observe(self, answers: Sequence[Answer]) -> None:
         """See every answer that is given, remembered or new; for metrics."""
@@ -133,29 +152,31 @@ class VerifiedModel(kserve.Model):
         self._offload.close()
 
     def get_input_types(self) -> list[dict]:
-        """The input tensor, for the V2 metadata."""
-        return [self.input.document()]
+        """The input tensors, one of which is to be given, for the V2 metadata."""
+        return [tensor.document() for tensor in self.inputs]
 
     def get_output_types(self) -> list[dict]:
         """The output tensors, for the V2 metadata."""
-        return [tensor.document() for tensor in self.outputs]
+        return [tensor.document() for tensor in (*self.outputs, *self.on_request.values())]
 
     async def preprocess(self, payload: dict | InferRequest, headers: dict[str, str] | None = None) -> Batch:
         """Take the instances out of a V1 or V2 question."""
         if not self.ready:
             raise ModelNotReady(self.name)
+        asked = tuple(name for name, tensor in self.on_request.items() if asks_for(payload, name, tensor))
         if isinstance(payload, InferRequest):
-            check_outputs(payload, self.outputs)
-            return Batch(payload, bytes_elements(payload, self.input, self.limits))
-        return Batch(payload, payload["instances"])
+            check_outputs(payload, (*self.outputs, *self.on_request.values()))
+            return Batch(payload, elements(payload, self.inputs, self.limits), asked)
+        return Batch(payload, payload["instances"], asked)
 
     async def predict(self, batch: Batch, headers: dict[str, str] | None = None, *_: Any) -> Batch:
         """Answer the instances: remembered ones at once, others off the event loop, within the bounds of `limits`."""
-        keys = [_key(instance) for instance in batch.instances]
+        keys = [_key(instance, batch.asked) for instance in batch.instances]
         remembered = [self._recent.get(key) for key in keys]
         new = [index for index, answer in enumerate(remembered) if answer is None]
         if new:
-            for index, answer in zip(new, await self._offload.run(self._answer, batch.instances, new), strict=True):
+            answered = await self._offload.run(self._answer, batch, new)
+            for index, answer in zip(new, answered, strict=True):
                 remembered[index] = answer
                 self._recent.put(keys[index], answer)
         answers = cast(list[Answer], remembered)
@@ -164,10 +185,14 @@ class VerifiedModel(kserve.Model):
 
     async def postprocess(self, batch: Batch, headers: dict[str, str] | None = None, *_: Any) -> dict | InferResponse:
         """Put the answers into the protocol of the question."""
-        return respond(batch.payload, self.outputs, batch.answers, self.name)
+        tensors = (*self.outputs, *(self.on_request[name] for name in batch.asked))
+        return respond(batch.payload, tensors, batch.answers, self.name)
 
-    def _answer(self, instances: Sequence[Any], indices: Sequence[int]) -> list[Answer]:
-        return self.answer([self._read(index, instances[index]) for index in indices])
+    def _answer(self, batch: Batch, indices: Sequence[int]) -> list[Answer]:
+        items = [self._read(index, batch.instances[index]) for index in indices]
+        answers = self.answer(items)
+        columns = [self.add(name, items, answers) for name in batch.asked]
+        return [(*answer, *added) for answer, *added in zip(answers, *columns, strict=True)]
 
     def _read(self, index: int, instance: Any) -> Any:
         try:
@@ -176,8 +201,15 @@ class VerifiedModel(kserve.Model):
             raise Refusal(refusal.reason, f"instance {index}: {refusal.sentence}") from None
 
 
-def _key(instance: Any) -> bytes:
-    """A digest, so that no client's data stays in memory."""
-    if isinstance(instance, bytes):
-        return blake2b(instance, digest_size=16, person=b"bytes").digest()
-    return blake2b(orjson.dumps(instance), digest_size=16, person=b"json").digest()
+def _key(instance: Any, asked: Sequence[str]) -> bytes:
+    """A digest of a question, so that no client's data stays in memory."""
+    if isinstance(instance, np.ndarray):
+        kind, data = b"array", instance.tobytes()
+    else:
+        kind, data = (b"bytes", instance) if isinstance(instance, bytes) else (b"json", orjson.dumps(instance))
+    return blake2b(data, digest_size=16, person=kind, salt=_salt(tuple(asked))).digest()
+
+
+@cache
+def _salt(asked: tuple[str, ...]) -> bytes:
+    return blake2b(orjson.dumps(asked), digest_size=blake2b.SALT_SIZE).digest()

@@ -4,15 +4,18 @@ KServe's own readers answer a hostile body with a 500 that names the exception, 
 UTF-8; these answer with a refusal and keep the bytes. V2's binary tensor extension is read and written as well.
 """
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
-from kserve.protocol.infer_type import RequestedOutput
+from kserve.protocol.infer_type import RequestedOutput, to_http_parameters
 from kserve.utils.utils import generate_uuid
 
 from serving.limits import Limits
@@ -20,6 +23,7 @@ from serving.recent import Answer
 from serving.refusals import Reason, Refusal
 
 _ELEMENT_LENGTH = struct.Struct("<I")
+_FLOAT = np.dtype("<f4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,8 @@ def is_deeper(document: Any, levels: int) -> bool:
     return bool(level)
 
 
-def read_v1(body: bytes, limits: Limits) -> dict[str, list]:
-    """Read `{"instances": [...]}`.
+def read_v1(body: bytes, limits: Limits) -> dict[str, Any]:
+    """Read `{"instances": [...]}`, with or without an object of `"parameters"`.
 
     Raises:
         Refusal: another form, no instance, or more than `limits.max_instances`.
@@ -73,7 +77,7 @@ def read_v1(body: bytes, limits: Limits) -> dict[str, list]:
     if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
         raise Refusal(Reason.WRONG_SHAPE, 'the body must be an object with the array "instances"')
     _check_batch(len(document["instances"]), limits)
-    return {"instances": document["instances"]}
+    return {"instances": document["instances"], "parameters": _parameters(document)}
 
 
 def read_v2(body: bytes, headers: Mapping[str, str], model_name: str, limits: Limits) -> InferRequest:
@@ -109,25 +113,60 @@ def read_v2(body: bytes, headers: Mapping[str, str], model_name: str, limits: Li
     )
 
 
-def bytes_elements(request: InferRequest, tensor: Tensor, limits: Limits) -> list[bytes]:
-    """The elements of the request's only input, a BYTES tensor of shape [n].
+def elements(request: InferRequest, tensors: Sequence[Tensor], limits: Limits) -> list[bytes] | list[np.ndarray]:
+    """The elements of the request's only input, which is one of these tensors: bytes, or float32 arrays.
 
     Raises:
         Refusal: another input, name, datatype, shape or number of elements.
     """
-    if len(request.inputs) != 1 or request.inputs[0].name != tensor.name:
-        raise Refusal(Reason.WRONG_SHAPE, f'exactly one input is expected: "{tensor.name}"')
-    given = request.inputs[0]
+    known = {tensor.name: tensor for tensor in tensors}
+    if len(request.inputs) != 1 or request.inputs[0].name not in known:
+        names = " or ".join(f'"{name}"' for name in known)
+        raise Refusal(Reason.WRONG_SHAPE, f"exactly one input is expected: {names}")
+    given, tensor = request.inputs[0], known[request.inputs[0].name]
     if given.datatype != tensor.datatype:
         raise Refusal(Reason.WRONG_DATATYPE, f'the input "{tensor.name}" must have the datatype {tensor.datatype}')
-    if len(given.shape) != 1:
-        raise Refusal(Reason.WRONG_SHAPE, f'the input "{tensor.name}" must have the shape [n]')
+    if len(given.shape) != len(tensor.shape) or tuple(given.shape[1:]) != tensor.shape[1:]:
+        shape = ", ".join(["n", *map(str, tensor.shape[1:])])
+        raise Refusal(Reason.WRONG_SHAPE, f'the input "{tensor.name}" must have the shape [{shape}]')
     _check_batch(given.shape[0], limits)
-    raw = given._raw_data
-    elements = given.data if raw is None else _split_elements(raw, limits)
-    if len(elements) != given.shape[0]:
-        raise Refusal(Reason.WRONG_SHAPE, "the shape and the number of elements differ")
-    return [_as_bytes(element) for element in elements]
+    return _bytes(given, limits) if tensor.datatype == "BYTES" else _arrays(given)
+
+
+def read_numbers(data: Any) -> np.ndarray:
+    """An array (float32) out of JSON numbers, nested or not; numbers that float32 cannot hold become infinite.
+
+    Raises:
+        Refusal: something else than numbers, or arrays of unequal length.
+    """
+    level, shape = [data], []
+    while isinstance(level[0], list):
+        lengths = {len(item) if isinstance(item, list) else -1 for item in level}
+        if len(lengths) > 1 or lengths == {0}:
+            raise Refusal(Reason.WRONG_SHAPE, "the numbers must be arrays of equal length, none of them empty")
+        shape.append(lengths.pop())
+        level = list(chain.from_iterable(level))
+    if not set(map(type, level)) <= {int, float}:
+        raise Refusal(Reason.WRONG_DATATYPE, "each value must be a number")
+    with np.errstate(over="ignore"):
+        return np.array(level, dtype=np.float64).astype(np.float32).reshape(shape)
+
+
+def asks_for(payload: dict | InferRequest, parameter: str, tensor: Tensor) -> bool:
+    """Whether a question asks for an output that is given on request only: by a parameter, or by the output's name.
+
+    Raises:
+        Refusal: the parameter is neither true nor false.
+    """
+    if isinstance(payload, InferRequest):
+        parameters = to_http_parameters(payload.parameters or {})
+        is_named = any(output.name == tensor.name for output in payload.request_outputs or ())
+    else:
+        parameters, is_named = payload.get("parameters", {}), False
+    wanted = parameters.get(parameter, False)
+    if not isinstance(wanted, bool):
+        raise Refusal(Reason.WRONG_SHAPE, f'the parameter "{parameter}" must be true or false')
+    return wanted or is_named
 
 
 def check_outputs(request: InferRequest, tensors: Sequence[Tensor]) -> None:
@@ -153,7 +192,12 @@ def respond(
         response_id=payload.id or generate_uuid(),
         model_name=model_name,
         infer_outputs=[
-            InferOutput(name=tensor.name, shape=[len(column)], datatype=tensor.datatype, data=list(column))
+            InferOutput(
+                name=tensor.name,
+                shape=[len(column), *tensor.shape[1:]],
+                datatype=tensor.datatype,
+                data=list(column) if len(tensor.shape) == 1 else list(chain.from_iterable(column)),
+            )
             for tensor, column in zip(tensors, zip(*answers, strict=True), strict=True)
             if not wanted or tensor.name in wanted
         ],
@@ -234,6 +278,25 @@ def _request_id(document: Mapping[str, Any]) -> str | None:
     if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= 256):
         raise Refusal(Reason.WRONG_SHAPE, '"id" must be a string of at most 256 characters')
     return request_id
+
+
+def _bytes(given: InferInput, limits: Limits) -> list[bytes]:
+    raw = given._raw_data
+    found = given.data if raw is None else _split_elements(raw, limits)
+    if len(found) != given.shape[0]:
+        raise Refusal(Reason.WRONG_SHAPE, "the shape and the number of elements differ")
+    return [_as_bytes(element) for element in found]
+
+
+def _arrays(given: InferInput) -> list[np.ndarray]:
+    if given._raw_data is not None:
+        if len(given._raw_data) != math.prod(given.shape) * _FLOAT.itemsize:
+            raise Refusal(Reason.WRONG_SHAPE, "the shape and the length of the binary data differ")
+        return list(np.frombuffer(given._raw_data, _FLOAT).reshape(given.shape))
+    found = read_numbers(list(given.data))
+    if found.size != math.prod(given.shape) or found.ndim not in (1, len(given.shape)):
+        raise Refusal(Reason.WRONG_SHAPE, "the shape and the number of elements differ")
+    return list(found.reshape(given.shape))
 
 
 def _split_elements(raw: bytes, limits: Limits) -> list[bytes]:

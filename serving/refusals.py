@@ -23,6 +23,8 @@ class Reason(StrEnum):
     WRONG_DATATYPE = "wrong_datatype"
     TOO_MANY_INSTANCES = "too_many_instances"
     UNREADABLE_REQUEST = "unreadable_request"
+    OUT_OF_RANGE = "out_of_range"
+    NOT_CERTIFIABLE = "not_certifiable"
     TOO_LARGE = "too_large"
     UNSUPPORTED_ENCODING = "unsupported_encoding"
     SLOW_BODY = "slow_body"
@@ -49,6 +51,8 @@ _STATUS = {
     Reason.WRONG_DATATYPE: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
     Reason.TOO_MANY_INSTANCES: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
     Reason.UNREADABLE_REQUEST: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
+    Reason.OUT_OF_RANGE: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
+    Reason.NOT_CERTIFIABLE: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
     Reason.TOO_LARGE: Status(413, grpc.StatusCode.INVALID_ARGUMENT),
     Reason.UNSUPPORTED_ENCODING: Status(415, grpc.StatusCode.INVALID_ARGUMENT),
     Reason.SLOW_BODY: Status(408, grpc.StatusCode.DEADLINE_EXCEEDED),

@@ -37,8 +37,8 @@ class WebAttacks(VerifiedModel):
     """Answers each request with `Score`: probability, verdict, attack class, part and evidence."""
 
     use_case: ClassVar[str] = "web_attacks"
-    input: ClassVar[Tensor] = Tensor("requests", "BYTES")
-    outputs: ClassVar[tuple[Tensor, ...]] = (
+    inputs = (Tensor("requests", "BYTES"),)
+    outputs = (
         Tensor("score", "FP64"),
         Tensor("verdict", "BYTES"),
         Tensor("attack_class", "BYTES"),

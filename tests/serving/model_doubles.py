@@ -17,8 +17,8 @@ class Lengths(VerifiedModel):
     """Answers each instance with its length; `b"break"` raises, `b"hang"` waits for `go`."""
 
     use_case: ClassVar[str] = "lengths"
-    input: ClassVar[Tensor] = Tensor("texts", "BYTES")
-    outputs: ClassVar[tuple[Tensor, ...]] = (Tensor("length", "INT64"),)
+    inputs = (Tensor("texts", "BYTES"),)
+    outputs = (Tensor("length", "INT64"),)
 
     def __init__(self, limits: Limits, *, ready: bool = True):
         super().__init__("lengths", Path("nowhere"), Path("no.pub"), limits)

@@ -3,6 +3,7 @@
 import json
 import struct
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given
@@ -13,10 +14,12 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 from serving.limits import Limits
 from serving.protocol import (
     Tensor,
-    bytes_elements,
+    asks_for,
     check_outputs,
+    elements,
     is_deeper,
     parse_json,
+    read_numbers,
     read_v1,
     read_v2,
     respond,
@@ -37,7 +40,7 @@ def v2(**change: object) -> dict:
 
 def read(document: object, tail: bytes = b"") -> list[bytes]:
     body = orjson.dumps(document)
-    return bytes_elements(read_v2(body + tail, {LENGTH: str(len(body))}, "m", LIMITS), REQUESTS, LIMITS)
+    return elements(read_v2(body + tail, {LENGTH: str(len(body))}, "m", LIMITS), [REQUESTS], LIMITS)
 
 
 def reason_of(call, *args) -> Reason:
@@ -89,7 +92,7 @@ def test_v1_wrong_shape(document):
 
 
 def test_v1_takes_instances_up_to_the_limit():
-    assert read_v1(b'{"instances": [1, 2], "other": 3}', LIMITS) == {"instances": [1, 2]}
+    assert read_v1(b'{"instances": [1, 2], "other": 3}', LIMITS) == {"instances": [1, 2], "parameters": {}}
     assert reason_of(read_v1, b'{"instances": [1, 2, 3, 4, 5]}', LIMITS) is Reason.TOO_MANY_INSTANCES
 
 
@@ -218,7 +221,101 @@ def test_grpc_answer_is_the_same():
     tensor = question.inputs.add(name="requests", datatype="BYTES", shape=[2])
     tensor.contents.bytes_contents.extend([b"\xff", b"GET"])
     request = InferRequest.from_grpc(question)
-    assert bytes_elements(request, REQUESTS, LIMITS) == [b"\xff", b"GET"]
+    assert elements(request, [REQUESTS], LIMITS) == [b"\xff", b"GET"]
     answer = InferResponse.from_grpc(respond(request, OUTPUTS, ANSWERS, "m").to_grpc())
     assert [(o.name, o.data) for o in answer.outputs] == [("score", [0.25, 0.75]), ("verdict", [b"normal", b"attack"])]
     assert all(isinstance(output, InferOutput) for output in answer.outputs)
+
+
+IMAGES = Tensor("images", "FP32", (-1, 1, 2, 2))
+VALUES = [0.0, 0.25, 0.5, 1.0]
+
+
+def read_images(data: object = None, tail: bytes = b"", **change: object) -> list[np.ndarray]:
+    entry = {"name": "images", "shape": [1, 1, 2, 2], "datatype": "FP32", "data": data} | change
+    body = orjson.dumps({"inputs": [{key: value for key, value in entry.items() if value is not None}]})
+    request = read_v2(body + tail, {LENGTH: str(len(body))}, "m", LIMITS)
+    return elements(request, [REQUESTS, IMAGES], LIMITS)
+
+
+def test_float_tensors_flat_nested_and_binary_are_the_same():
+    tail = struct.pack("<4f", *VALUES)
+    for found in (
+        read_images(VALUES),
+        read_images([[[VALUES[:2], VALUES[2:]]]]),
+        read_images(tail=tail, parameters={"binary_data_size": 16}),
+    ):
+        assert len(found) == 1
+        assert found[0].dtype == np.float32
+        assert found[0].tolist() == [[VALUES[:2], VALUES[2:]]]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param({"data": VALUES, "shape": [1, 4]}, Reason.WRONG_SHAPE, id="other shape"),
+        pytest.param({"data": VALUES, "shape": [1, 2, 2, 1]}, Reason.WRONG_SHAPE, id="turned shape"),
+        pytest.param({"data": VALUES, "shape": [2, 1, 2, 2]}, Reason.WRONG_SHAPE, id="too few values"),
+        pytest.param({"data": VALUES * 2}, Reason.WRONG_SHAPE, id="too many values"),
+        pytest.param({"data": [], "shape": [0, 1, 2, 2]}, Reason.WRONG_SHAPE, id="no image"),
+        pytest.param({"data": VALUES * 5, "shape": [5, 1, 2, 2]}, Reason.TOO_MANY_INSTANCES, id="too many images"),
+        pytest.param({"data": [VALUES[:2], VALUES[2:]]}, Reason.WRONG_SHAPE, id="nested otherwise"),
+        pytest.param({"data": [[0, 1], [1]]}, Reason.WRONG_SHAPE, id="ragged"),
+        pytest.param({"data": [[0, 1], 1]}, Reason.WRONG_SHAPE, id="numbers and arrays"),
+        pytest.param({"data": [[], []]}, Reason.WRONG_SHAPE, id="empty arrays"),
+        pytest.param({"data": ["0", 0, 0, 0]}, Reason.WRONG_DATATYPE, id="text"),
+        pytest.param({"data": [None, 0, 0, 0]}, Reason.WRONG_DATATYPE, id="null"),
+        pytest.param({"data": [True, 0, 0, 0]}, Reason.WRONG_DATATYPE, id="boolean"),
+        pytest.param({"data": [{}, 0, 0, 0]}, Reason.WRONG_DATATYPE, id="object"),
+        pytest.param({"data": VALUES, "datatype": "FP64"}, Reason.WRONG_DATATYPE, id="doubles"),
+        pytest.param({"data": VALUES, "datatype": "BYTES"}, Reason.WRONG_DATATYPE, id="bytes"),
+        pytest.param({"data": VALUES, "name": "other"}, Reason.WRONG_SHAPE, id="other name"),
+        pytest.param(
+            {"tail": bytes(15), "parameters": {"binary_data_size": 15}}, Reason.WRONG_SHAPE, id="binary too short"
+        ),
+        pytest.param(
+            {"tail": bytes(32), "parameters": {"binary_data_size": 32}}, Reason.WRONG_SHAPE, id="binary too long"
+        ),
+    ],
+)
+def test_float_tensors_of_another_kind_are_refused(change, reason):
+    assert reason_of(lambda: read_images(**change)) is reason
+
+
+def test_numbers_beyond_float32_become_infinite():
+    assert np.isinf(read_images([1e300, -1e300, 2**64 - 1, 0.0])[0]).tolist() == [[[True, True], [False, False]]]
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3), st.lists))
+def test_read_numbers_gives_an_array_or_a_refusal(data):
+    try:
+        assert read_numbers(data).dtype == np.float32
+    except (Refusal, OverflowError) as error:
+        assert isinstance(error, Refusal) or any(abs(number) > 2**1000 for number in flat(data))
+
+
+def flat(data: object) -> list[int]:
+    return [number for item in data for number in flat(item)] if isinstance(data, list) else [data]
+
+
+def test_an_output_on_request_is_asked_for_by_parameter_or_name():
+    radius = Tensor("certified_radius", "FP64")
+
+    def asked(payload: object) -> bool:
+        return asks_for(payload, "certify", radius)
+
+    def v2_request(**document: object) -> InferRequest:
+        return read_v2(orjson.dumps(v2() | document), {}, "m", LIMITS)
+
+    assert asked({"instances": [1], "parameters": {"certify": True}})
+    assert not asked({"instances": [1], "parameters": {"certify": False}})
+    assert not asked({"instances": [1]})
+    assert asked(v2_request(parameters={"certify": True}))
+    assert asked(v2_request(outputs=[{"name": "certified_radius"}]))
+    assert not asked(v2_request(outputs=[{"name": "score"}]))
+    question = ModelInferRequest(model_name="m")
+    assert not asked(InferRequest.from_grpc(question))
+    question.parameters["certify"].bool_param = True
+    assert asked(InferRequest.from_grpc(question))
+    for wrong in ("yes", 1, None, [True]):
+        assert reason_of(asked, {"instances": [1], "parameters": {"certify": wrong}}) is Reason.WRONG_SHAPE
