@@ -25,6 +25,18 @@ Squeezer = Annotated[BitDepthConfig | MedianConfig | JpegConfig, Field(discrimin
 DEFAULT_SQUEEZERS: tuple[Squeezer, ...] = (BitDepthConfig(bits=1), MedianConfig(size=2))
 """What the paper found best on MNIST."""
 
+CANDIDATES: tuple[tuple[Squeezer, ...], ...] = (
+    DEFAULT_SQUEEZERS,
+    (BitDepthConfig(bits=1),),
+    (BitDepthConfig(bits=2),),
+    (BitDepthConfig(bits=3),),
+    (BitDepthConfig(bits=2), MedianConfig(size=2)),
+    (MedianConfig(size=2),),
+    (MedianConfig(size=3),),
+    (JpegConfig(quality=20),),
+)
+"""What `choose` tries: a squeezer that harms clean images of one kind may suit another."""
+
 _BATCH = 512
 
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -149,6 +161,39 @@ def calibrate(
     allowed = int(false_positive_rate * len(clean))
     threshold = float(scores.sort(descending=True).values[allowed])
     return SqueezingDetector(network, unset.model_copy(update={"threshold": min(threshold, LARGEST_SCORE)}))
+
+
+def choose(
+    network: nn.Module,
+    clean: Tensor,
+    labels: Tensor,
+    attacked: Mapping[str, Tensor],
+    *,
+    candidates: Sequence[Sequence[Squeezer]] = CANDIDATES,
+    false_positive_rate: float = 0.05,
+) -> SqueezingDetector:
+    """Calibrate each candidate on validation images and take the one that lets the fewest attacked copies survive.
+
+    Args:
+        network: whose inputs are to be watched.
+        clean: validation images (n, c, h, w).
+        labels: their classes (n,).
+        attacked: for each attack, what it made of these images; the attacks count alike.
+        candidates: sets of squeezers.
+        false_positive_rate: of each threshold.
+
+    Raises:
+        TooFewImages: as `calibrate`.
+    """
+
+    def survive(detector: SqueezingDetector) -> float:
+        return sum(attack.survives for attack in measure(detector, clean, labels, attacked).attacks)
+
+    calibrated = [
+        calibrate(network, clean, squeezers=squeezers, false_positive_rate=false_positive_rate)
+        for squeezers in candidates
+    ]
+    return min(calibrated, key=survive)
 
 
 def measure(

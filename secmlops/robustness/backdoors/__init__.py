@@ -1,0 +1,1 @@
+"""Backdoors in training sets: planting them for a drill, finding them, and training without them."""
