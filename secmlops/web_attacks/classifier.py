@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from secmlops.errors import SecmlopsError
 from secmlops.web_attacks.request import HttpRequest
+from secmlops.web_attacks.taxonomy import ATTACK
 
 
 class TooFewLabels(SecmlopsError):
@@ -34,12 +35,16 @@ class InvalidModel(SecmlopsError):
         super().__init__(f"the model cannot be used: {reason}; train it again or fetch another bundle")
 
 
+UNREAD: Final = "more than is read of one request"
+"""The evidence against a request that a model did not read in full and found nothing in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """The answer for one request.
 
     Attributes:
-        score: calibrated probability of an attack, 0..1.
+        score: calibrated probability of an attack, 0..1; 1 when the request holds more than the model reads.
         verdict: `attack` when `score >= threshold`, else `normal`.
         attack_class: the likeliest of `taxonomy.ATTACK_CLASSES`; empty for a normal verdict.
         part: where the score came from, e.g. `query:q`, `header:User-Agent`, `body:user.name`, `path`.
@@ -51,6 +56,11 @@ class Score:
     attack_class: str
     part: str
     evidence: str
+
+
+def unread(part: str = "body") -> Score:
+    """The answer for a request that holds more than is read: what nobody read must not pass as normal."""
+    return Score(1.0, ATTACK, "other", part, UNREAD)
 
 
 class Classifier(Protocol):

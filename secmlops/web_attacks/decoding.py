@@ -4,9 +4,13 @@ A model that reads the wire bytes of a whole request learns the host, the header
 habits instead of the attack. So a request is taken apart into values (`parts`), each read on its own, and
 each value is brought to the form that the attacked program would see (`decode`, `canonical`).
 
-Sources: RFC 3986 (URIs), RFC 6265 (cookies), RFC 7578 (multipart forms), the WHATWG URL standard
-(`application/x-www-form-urlencoded`), the HTML standard (character references). Obfuscations: MITRE CAPEC-267
-(alternate encoding), CAPEC-80 (overlong UTF-8).
+What a sender could use to hide text is read too: names that are more than names, every value of a repeated
+key, what stands around the sections of a form, the text inside files, bodies whose encoding cannot be undone.
+Values are never cut; the time is proportional to what was sent (after decompression, which is bounded).
+
+Sources: RFC 3986 (URIs), RFC 6265 (cookies), RFC 7578 (multipart forms), RFC 9110 section 8.4 (content codings),
+the WHATWG URL standard (`application/x-www-form-urlencoded`), the HTML standard (character references).
+Obfuscations: MITRE CAPEC-267 (alternate encoding), CAPEC-80 (overlong UTF-8), CAPEC-460 (parameter pollution).
 """
 
 import base64
@@ -16,7 +20,7 @@ import json
 import re
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
@@ -27,13 +31,19 @@ from secmlops.web_attacks.request import HttpRequest
 Location = Literal["path", "query", "body", "header", "cookie"]
 
 MAX_PARTS: Final = 512
-"""Most parts named one by one; what lies beyond is joined and given as `body` text, up to `MAX_BODY_BYTES`."""
+"""Most parts named one by one; what lies beyond is joined and given as one `body` part."""
 
-MAX_PART_CHARS: Final = 65_536
-"""Longest part in characters; a longer one keeps its first and last half of this."""
+MAX_INFLATED_BYTES: Final = 1_048_576
+"""Most bytes a compressed body may become; one that becomes more is not read in full (`Taken.whole`)."""
 
-MAX_BODY_BYTES: Final = 1_048_576
-"""Longest body looked at, after decompression; a longer one keeps its beginning and end."""
+MAX_CODINGS: Final = 4
+"""Most content codings undone, one over the other."""
+
+MAX_MEMBERS: Final = 64
+"""Most gzip members of one body."""
+
+MIN_RUN: Final = 12
+"""Shortest run of printable characters that is text in the midst of binary data, in bytes."""
 
 MAX_DEPTH: Final = 32
 """Deepest JSON nesting followed; what lies deeper is read as JSON text."""
@@ -76,14 +86,35 @@ class Part:
         return f"{self.location}:{self.name}" if self.name else self.location
 
 
-_AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
-_PLAIN_NAME = re.compile(r"[\w.\-:\[\]%]{0,80}\Z", re.ASCII)
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A request taken apart.
+
+    Attributes:
+        parts: path, query, body, headers, cookies.
+        whole: whether the parts hold all that was sent. False when a body inflates beyond its bounds: whoever decides
+            about the request must not let the rest pass unread.
+    """
+
+    parts: list[Part]
+    whole: bool
+
+
+_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[\w.\-:\[\]@%]*(?=[/?#]|\Z)", re.ASCII)
+_METHOD = re.compile(r"[A-Za-z_\-]{0,20}\Z")
+_PLAIN_NAME = re.compile(r"[\w.\-:\[\]]{0,80}\Z", re.ASCII)
+_PLAIN_HOST = re.compile(r"[\w.\-:\[\]]{0,255}\Z", re.ASCII)
 _TRANSPORT_VALUE = re.compile(r"[\w ,:.\-\"/+=;]{0,160}\Z", re.ASCII)
 _ORIGIN_VALUE = re.compile(r"(?:null|https?://[\w.\-]+(?::\d+)?)\Z", re.ASCII)
 _FORM_START = re.compile(rb"[\w.\-\[\]%$+]{1,120}=", re.ASCII)
 
 
 def parts(request: HttpRequest) -> list[Part]:
+    """The parts of `take`, for readers that do not decide about the request."""
+    return take(request).parts
+
+
+def take(request: HttpRequest) -> Taken:
     """Take a request apart.
 
     The host, the order and presence of headers, the client's address and the time never appear. Values of one
@@ -91,33 +122,39 @@ def parts(request: HttpRequest) -> list[Part]:
     raises on malformed bodies: what does not parse is one part with the text as it is.
 
     Returns:
-        Parts of at most `MAX_PART_CHARS` characters: path, query, body, headers, cookies. JSON numbers, booleans
-        and nulls carry no text and are left out.
+        The parts, at most `MAX_PARTS` and one. JSON numbers, booleans and nulls carry no text and are left out.
     """
     found: list[Part] = []
     overflow: list[str] = []
-    room = MAX_BODY_BYTES
-    for part in _all_parts(request):
+    body = _unpacked(request)
+    for part in _all_parts(request, body):
         if len(found) < MAX_PARTS:
             found.append(part)
-        elif room > 0:
+        else:
             overflow.append(part.text)
-            room -= len(part.text) + 1
     if overflow:
-        found.extend(_chunks("\n".join(overflow)))
-    return found
+        found.append(Part("body", "", "\n".join(overflow)))
+    return Taken(found, body.whole)
 
 
-def _all_parts(request: HttpRequest) -> Iterator[Part]:
+def _all_parts(request: HttpRequest, body: "_Unpacked") -> Iterator[Part]:
     path, _, query = request.uri.partition("?")
-    path = _AUTHORITY.sub("", path) or "/"
-    yield Part("path", "", _bounded(path))
+    yield Part("path", "", _without_authority(path) or "/")
+    if not _METHOD.match(request.method):
+        yield Part("path", "method", request.method)
     if query:
         yield from _form("query", query)
-    if request.body:
-        yield from _body(request)
+    if body.data:
+        yield from _body(body.data, request)
+    yield from _runs("", body.rest)
     for name, value in request.headers:
         yield from _header(name, value, request)
+
+
+def _without_authority(uri: str) -> str:
+    """A target without scheme and host, unless these are more than that."""
+    authority = _AUTHORITY.match(uri)
+    return uri[authority.end() :] if authority else uri
 
 
 def _form(location: Location, text: str) -> Iterator[Part]:
@@ -132,25 +169,23 @@ def _form(location: Location, text: str) -> Iterator[Part]:
         values.setdefault(name, []).append(value)
         yield _named(location, name, value, "=")
     for name, several in values.items():
-        if 1 < len(several) <= 16 and len(set(several)) > 1:
-            yield Part(location, _short(name), _bounded(",".join(several)))
+        if len(several) > 1 and len(set(several)) > 1:
+            yield Part(location, _short(name), ",".join(several))
 
 
 def _named(location: Location, name: str, value: str, joint: str) -> Part:
-    if _PLAIN_NAME.match(name) and not (("[" in name or "%" in name) and "$" in decode(name)):
-        return Part(location, name, _bounded(value))
-    return Part(location, _short(name), _bounded(f"{name}{joint}{value}"))
+    if _is_plain_name(name):
+        return Part(location, name, value)
+    return Part(location, _short(name), f"{name}{joint}{value}")
+
+
+def _is_plain_name(name: str) -> bool:
+    """Whether a name is nothing but a name, also once decoded."""
+    return bool(_PLAIN_NAME.match(name)) or ("%" in name and len(name) <= 240 and bool(_PLAIN_NAME.match(decode(name))))
 
 
 def _short(name: str) -> str:
     return name if len(name) <= 80 else name[:77] + "..."
-
-
-def _bounded(text: str) -> str:
-    if len(text) <= MAX_PART_CHARS:
-        return text
-    half = MAX_PART_CHARS // 2
-    return text[:half] + text[-half:]
 
 
 def _header(name: str, value: str, request: HttpRequest) -> Iterator[Part]:
@@ -159,13 +194,13 @@ def _header(name: str, value: str, request: HttpRequest) -> Iterator[Part]:
         yield from _cookies(value)
         return
     if low in UNREAD_HEADERS and (low == "host" or _TRANSPORT_VALUE.match(value)):
-        if low == "host" and not re.fullmatch(r"[\w.\-:\[\]]{0,255}", value, re.ASCII):
-            yield Part("header", "Host", _bounded(value))
+        if low == "host" and not _PLAIN_HOST.match(value):
+            yield Part("header", "Host", value)
         return
     if low == "origin" and _ORIGIN_VALUE.match(value):
         return
-    if low == "referer" and request.host:
-        value = _AUTHORITY.sub("", value, count=1) if f"//{request.host}" in value else value
+    if low == "referer" and request.host and f"//{request.host}" in value:
+        value = _without_authority(value)
     yield _named("header", name, value, ": ")
 
 
@@ -174,104 +209,203 @@ def _cookies(text: str) -> Iterator[Part]:
         name, equals, value = pair.strip().partition("=")
         if not equals:
             name, value = "", name
-        if value:
+        if value or not _is_plain_name(name):
             yield _named("cookie", name, value, "=")
 
 
-def _body(request: HttpRequest) -> Iterator[Part]:
-    body = _inflated(request.body, (request.header("content-encoding") or "").lower())
-    if len(body) > MAX_BODY_BYTES:
-        body = body[: MAX_BODY_BYTES // 2] + body[-MAX_BODY_BYTES // 2 :]
-    kind = (request.header("content-type") or "").lower()
+def _body(body: bytes, request: HttpRequest) -> Iterator[Part]:
+    kind = request.header("content-type") or ""
     start = body.lstrip()[:1]
-    if kind.startswith("multipart/"):
-        yield from _multipart(body)
+    if kind.lower().startswith("multipart/"):
+        yield from _multipart(body, kind)
     elif start in (b"{", b"[") and (tree := _json(body)) is not None:
-        yield from _flat("", tree, 0)
-    elif start not in (b"<", b"{", b"[") and ("urlencoded" in kind or _FORM_START.match(body)):
+        yield from _flat("", tree, 0, shown=False)
+    elif start not in (b"<", b"{", b"[") and ("urlencoded" in kind.lower() or _FORM_START.match(body)):
         yield from _form("body", body.decode("latin-1"))
     else:
-        yield from _chunks(body.decode("latin-1"))
+        yield Part("body", "", body.decode("latin-1"))
 
 
-def _chunks(text: str) -> Iterator[Part]:
-    """Body text in pieces that overlap, so that nothing is cut out of the middle."""
-    step = MAX_PART_CHARS - 256
-    for at in range(0, max(len(text) - 256, 1), step):
-        yield Part("body", "", text[at : at + MAX_PART_CHARS])
+@dataclass(frozen=True, slots=True)
+class _Unpacked:
+    """A body without its content codings: `data`, and the bytes of which no more than the text runs can be read."""
+
+    data: bytes
+    rest: bytes = b""
+    whole: bool = True
 
 
-def _inflated(body: bytes, encoding: str) -> bytes:
-    if encoding not in ("gzip", "x-gzip", "deflate") and body[:2] != b"\x1f\x8b":
-        return body
+class _TooLarge(Exception):
+    """Inflates beyond the bounds."""
+
+
+_WINDOW_BITS: Final = {"gzip": (47,), "x-gzip": (47,), "deflate": (47, -15)}
+_NOT_UNDONE: Final = frozenset({"br", "zstd", "compress", "x-compress"})
+
+
+def _unpacked(request: HttpRequest) -> _Unpacked:
+    """Undo the content codings, the last one first."""
+    body = request.body
+    named = ",".join(value for name, value in request.headers if name.lower() == "content-encoding").lower()
+    codings = [coding for item in named.split(",") if (coding := item.strip()) not in ("", "identity")]
+    if not codings and body[:2] == b"\x1f\x8b":
+        codings = ["gzip"]
+    rest: list[bytes] = []
+    for place, coding in enumerate(reversed(codings)):
+        if place == MAX_CODINGS or coding not in _WINDOW_BITS:
+            whole = _is_text(body) or (place < MAX_CODINGS and coding not in _NOT_UNDONE)
+            return _Unpacked(b"", b"\n".join([*rest, body]), whole)
+        try:
+            body, behind = _inflated(body, _WINDOW_BITS[coding])
+        except _TooLarge:
+            return _Unpacked(b"", b"\n".join([*rest, body]), whole=False)
+        rest.append(behind)
+        if not body:
+            break
+    return _Unpacked(body, b"\n".join(rest))
+
+
+def _inflated(body: bytes, ways: Iterable[int]) -> tuple[bytes, bytes]:
+    """What a body decompresses to in the first way that works, and its bytes from where none does any longer."""
+    for wbits in ways:
+        pieces: list[bytes] = []
+        room, left = MAX_INFLATED_BYTES, body
+        while left:
+            inflater = zlib.decompressobj(wbits)
+            try:
+                pieces.append(inflater.decompress(left, room + 1))
+            except zlib.error:
+                break
+            room -= len(pieces[-1])
+            left = inflater.unused_data
+            if room < 0 or (left and len(pieces) == MAX_MEMBERS):
+                raise _TooLarge
+        if pieces:
+            return b"".join(pieces), left
+    return b"", body
+
+
+_RUN = re.compile(rb"[\t\n\r\x20-\x7e]{%d,}" % MIN_RUN)
+
+
+def _runs(name: str, data: bytes) -> Iterator[Part]:
+    """The text in data that may be binary: all of it when it is UTF-8 without controls, else its printable runs."""
+    if not data:
+        return
+    text = data.replace(b"\0", b"")
+    if not _is_text(text):
+        text = b"\n".join(_RUN.findall(text))
+    if text.strip():
+        yield Part("body", _short(name), text.decode("latin-1"))
+
+
+_CONTROLS = bytes({*range(32), 127} - {9, 10, 12, 13})
+
+
+def _is_text(data: bytes) -> bool:
     try:
-        return zlib.decompressobj(wbits=47).decompress(body, MAX_BODY_BYTES)
-    except zlib.error:
-        return body
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return len(data.translate(None, _CONTROLS)) == len(data)
 
 
 def _json(body: bytes) -> object | None:
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=_with_all_values)
     except (ValueError, RecursionError):
         return None
 
 
-def _flat(path: str, tree: object, depth: int) -> Iterator[Part]:
-    if depth >= MAX_DEPTH and isinstance(tree, dict | list):
-        yield Part("body", _short(path), _bounded(_wire(_dumped(tree))))
+def _with_all_values(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object; a key that stands several times has all its values, whichever the application takes."""
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        several: dict[str, list[object]] = {}
+        for key, value in pairs:
+            several.setdefault(key, []).append(value)
+        tree = {key: values[0] if len(values) == 1 else values for key, values in several.items()}
+    return tree
+
+
+def _flat(path: str, tree: object, depth: int, *, shown: bool) -> Iterator[Part]:
+    """The texts of a JSON value.
+
+    Args:
+        path: where it stands.
+        tree: the value.
+        depth: how deep.
+        shown: whether it stands in a part already, as what an operator (`$or`) is applied to.
+    """
+    if isinstance(tree, str):
+        yield Part("body", _short(path), _wire(tree))
+    elif depth >= MAX_DEPTH and isinstance(tree, dict | list):
+        yield Part("body", _short(path), _wire(_dumped(tree)))
     elif isinstance(tree, dict):
         for key, value in tree.items():
             name = _wire(key)
             inner = f"{path}.{name}" if path else name
-            if not _PLAIN_NAME.match(name):
-                shown = value if isinstance(value, str) else _dumped(value)
-                yield Part("body", _short(inner), _bounded(_wire(f"{key}: {shown}")))
-            yield from _flat(inner if len(inner) <= 200 else inner[-200:], value, depth + 1)
+            plain = _is_plain_name(name)
+            if not plain and not (shown and isinstance(value, dict | list)):
+                yield Part(
+                    "body", _short(inner), _wire(f"{key}: {value if isinstance(value, str) else _dumped(value)}")
+                )
+            yield from _flat(inner if len(inner) <= 200 else inner[-200:], value, depth + 1, shown=shown or not plain)
     elif isinstance(tree, list):
         for index, value in enumerate(tree):
-            yield from _flat(f"{path}[{min(index, 9)}]", value, depth + 1)
-    elif isinstance(tree, str):
-        yield Part("body", _short(path), _bounded(_wire(tree)))
+            yield from _flat(f"{path}[{min(index, 9)}]", value, depth + 1, shown=shown)
 
 
 def _dumped(tree: object) -> str:
     try:
         return json.dumps(tree, ensure_ascii=False)
-    except RecursionError:
+    except (RecursionError, ValueError):
         return str(type(tree).__name__)
 
 
 def _wire(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("latin-1")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
 
 
-_BOUNDARY = re.compile(rb"--([^\r\n]{1,200})")
+_BOUNDARY = re.compile(r"""boundary\s*=\s*(?:"([^"]{1,200})"|([^;,\s"]{1,200}))""", re.IGNORECASE)
+_FIRST_LINE = re.compile(rb"\s*--([^\r\n]{1,200})")
 _DISPOSITION = re.compile(rb'(filename|name)\*?\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\r\n]*))', re.IGNORECASE)
+_PLAIN_HEAD = re.compile(rb"[\w \t/;:.,=+\-\"\r\n]{0,1024}\Z", re.ASCII)
 
 
-def _multipart(body: bytes) -> Iterator[Part]:
-    opening = _BOUNDARY.search(body)
-    if opening is None:
-        yield from _chunks(body.decode("latin-1"))
+def _multipart(body: bytes, kind: str) -> Iterator[Part]:
+    declared = _BOUNDARY.search(kind)
+    if declared is not None:
+        boundary = (declared[1] or declared[2]).encode("latin-1", "replace")
+    else:
+        first = _FIRST_LINE.match(body)
+        boundary = first[1].strip() if first is not None else b""
+    around, *sections = body.split(b"--" + boundary) if boundary else [body]
+    yield from _runs("", around)
+    for section in sections:
+        yield from _section(section)
+
+
+def _section(section: bytes) -> Iterator[Part]:
+    head, gap, content = section.partition(b"\r\n\r\n")
+    if not gap:
+        head, gap, content = section.partition(b"\n\n")
+    if not gap:
+        yield from _runs("", head.strip(b"-\r\n "))
         return
-    for section in body[opening.start() :].split(opening.group(0))[1:]:
-        head, gap, content = section.partition(b"\r\n\r\n")
-        if not gap:
-            head, gap, content = section.partition(b"\n\n")
-        named = {m[1].lower(): (m[2] or m[3] or b"").decode("latin-1") for m in _DISPOSITION.finditer(head[:4096])}
-        name = named.get(b"name", "")
-        if b"filename" in named:
-            yield Part("body", _short(f"{name}.filename"), _bounded(named[b"filename"]))
-        if not gap:
-            yield from () if not head.strip(b"-\r\n ") else _chunks(head.decode("latin-1"))
-        elif _mostly_text(content):
-            yield _named("body", name, content.rstrip(b"\r\n").decode("latin-1"), "=")
-
-
-def _mostly_text(content: bytes) -> bool:
-    sample = content[:512]
-    return sum(byte < 9 or 13 < byte < 32 for byte in sample) * 20 <= len(sample)
+    given = [(m[1].lower(), (m[2] or m[3] or b"").decode("latin-1")) for m in _DISPOSITION.finditer(head[:4096])]
+    name = next((value for key, value in given if key == b"name"), "")
+    files = [value for key, value in given if key == b"filename"]
+    for value in files:
+        yield Part("body", _short(f"{name}.filename"), value)
+    if not _PLAIN_HEAD.match(_DISPOSITION.sub(b"", head) if len(head) <= 4096 else head) or len(given) - len(files) > 1:
+        yield Part("body", _short(f"{name}.head"), head.decode("latin-1"))
+    if not files:
+        yield _named("body", name, content.rstrip(b"\r\n").decode("latin-1"), "=")
+        return
+    if not _is_plain_name(name):
+        yield _named("body", name, "", "=")
+    yield from _runs(name, content)
 
 
 _ENCODED = re.compile(r"[%&+\\\0]")
@@ -280,6 +414,8 @@ _PERCENT = re.compile(r"%[0-9a-fA-F]{2}")
 _ESCAPE = re.compile(r"\\(?:u\{?([0-9a-fA-F]{4})\}?|x([0-9a-fA-F]{2}))")
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
 _BASE64 = re.compile(r"(?<![\w+/%=-])[A-Za-z0-9+/_-]{16,}={0,2}(?![\w+/%-])")
+_LONG_REFERENCE = re.compile(r"&#0*([1-9][0-9]{8,};?)|&#0{8,}(?=[0-9])")
+_PHRASE = re.compile("[\ufdfa\ufdfb]")  # one character each that compatibility forms make eighteen
 _INVISIBLE = re.compile("[\0\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 
 
@@ -316,7 +452,7 @@ def _decode(text: str) -> str:
         if "%" in text:
             text = _percent_decoded(text)
         if "&" in text and ("&#" in text or ";" in text):
-            text = html.unescape(text)
+            text = html.unescape(_LONG_REFERENCE.sub(_shorter_reference, text))
         if "\\" in text:
             text = _ESCAPE.sub(_escaped, text)
         if text == before:
@@ -325,6 +461,11 @@ def _decode(text: str) -> str:
     if len(text) >= 16:
         text = _BASE64.sub(_base64_text, text)
     return text
+
+
+def _shorter_reference(match: re.Match[str]) -> str:
+    """A decimal character reference without its leading zeros; one beyond any character as the standard reads it."""
+    return "\ufffd" if match[1] else "&#"
 
 
 def _plus_is_blank(text: str) -> bool:
@@ -359,7 +500,7 @@ def _unicode(text: str) -> str:
             text = raw.decode("utf-8")
         except UnicodeDecodeError:
             text = raw.decode("latin-1")
-    return _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+    return _INVISIBLE.sub("", unicodedata.normalize("NFKC", _PHRASE.sub(" ", text)))
 
 
 def _shortest(match: re.Match[bytes]) -> bytes:
@@ -474,8 +615,15 @@ def _unnested(pattern: re.Pattern[str], replacement: str | Callable[[re.Match[st
 
 
 def _spelled(match: re.Match[str]) -> str:
-    codes = [int(code, 0) for code in re.findall(r"0x[0-9a-f]+|[1-9]\d*|0", match[1].lower())]
+    codes = [_code(digits) for digits in re.findall(r"0x[0-9a-f]+|\d+", match[1].lower())]
     return "'" + "".join(chr(code) for code in codes if 32 <= code < 127) + "'"
+
+
+def _code(digits: str) -> int:
+    """A character code as SQL writes it; 0 for one beyond any character, however long."""
+    base, digits = (16, digits[2:]) if digits.startswith("0x") else (10, digits)
+    digits = digits.lstrip("0")
+    return int(digits, base) if 0 < len(digits) <= 3 else 0
 
 
 def _unhexed(match: re.Match[str]) -> str:

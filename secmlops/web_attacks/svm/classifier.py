@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from secmlops.web_attacks import decoding
 from secmlops.web_attacks.calibration import Platt
-from secmlops.web_attacks.classifier import InvalidModel, Score
-from secmlops.web_attacks.decoding import parts, readings
+from secmlops.web_attacks.classifier import InvalidModel, Score, unread
+from secmlops.web_attacks.decoding import Taken, parts, readings, take
 from secmlops.web_attacks.request import HttpRequest
 from secmlops.web_attacks.svm.linear_model import LinearModel
 from secmlops.web_attacks.svm.ngrams import Shape, features, lay_out
@@ -121,9 +121,9 @@ class SvmClassifier:
 
     def score(self, requests: Sequence[HttpRequest]) -> list[Score]:
         """Score a batch; the answers stand in the order of the requests."""
-        taken = [parts(request) for request in requests]
-        found = self._read({part.text for request in taken for part in request})
-        return [self._answer([(part.label, found[part.text]) for part in request]) for request in taken]
+        taken = [take(request) for request in requests]
+        found = self._read({part.text for request in taken for part in request.parts})
+        return [self._answer(request, found) for request in taken]
 
     def forget(self) -> None:
         """Drop what was remembered of texts already read; answers do not change, they only cost anew."""
@@ -143,10 +143,13 @@ class SvmClassifier:
     def _allowed(self, label: str) -> float:
         return self.allowances.get(label, 0.0) if self.allowances else 0.0
 
-    def _answer(self, read: list[tuple[str, _Reading]]) -> Score:
+    def _answer(self, request: Taken, found: Mapping[str, _Reading]) -> Score:
+        read = [(part.label, found[part.text]) for part in request.parts]
         label, reading = max(read, key=lambda item: item[1].margin - self._allowed(item[0]))
         score = self.probability(reading.margin - self._allowed(label))
         attack = score >= self.threshold
+        if not attack and not request.whole:
+            return unread()
         return Score(
             score=score,
             verdict=ATTACK if attack else NORMAL,

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from secmlops.web_attacks.calibration import Platt
-from secmlops.web_attacks.classifier import InvalidModel, Score
+from secmlops.web_attacks.classifier import InvalidModel, Score, unread
 from secmlops.web_attacks.request import HttpRequest
 from secmlops.web_attacks.taxonomy import ATTACK, NORMAL
 from secmlops.web_attacks.transformer import byte_tokenizer
@@ -131,10 +131,13 @@ class TransformerClassifier:
         return [self._score(request) for request in requests]
 
     def _score(self, request: HttpRequest) -> Score:
-        windows = self._windower.windows(request)
+        taken = self._windower.take(request)
+        windows = taken.windows
         logits = [self._scorer.logit(window.ids) for window in windows]
         driving = int(np.argmax(logits))
         window, score = windows[driving], self._platt.probability(logits[driving])
+        if score < self.threshold and not taken.whole:
+            return unread()
         if score < self.threshold:
             return Score(score, NORMAL, "", window.label, _visible(window.text[:EVIDENCE_CHARS]))
         attack_class, shares = self._scorer.explain(window.ids)

@@ -2,14 +2,15 @@
 
 Every decoded part is read whole: a text longer than the model's input is cut into windows that overlap, and
 each is scored alone. So nothing hides behind padding, junk parameters or a truncation, and the window that
-scores highest names the part.
+scores highest names the part. A network costs milliseconds a window, so their number is bounded; a request with
+more (about 70 KB of text that does not repeat itself, at 128 tokens a window) is not whole, and must not pass.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from secmlops.web_attacks.decoding import Location, parts, readings
+from secmlops.web_attacks.decoding import Location, readings, take
 from secmlops.web_attacks.request import HttpRequest
 from secmlops.web_attacks.transformer import byte_tokenizer
 
@@ -20,7 +21,7 @@ FRAME: Final = 3
 """Tokens around the text: start, location, end."""
 
 MAX_WINDOWS: Final = 256
-"""Most windows scored in one request; of more, those with the most punctuation are kept."""
+"""Most windows scored in one request; of more, those with the most punctuation, which tell most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,19 @@ class Window:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The windows of a request.
+
+    Attributes:
+        windows: in order, equal ones once, at least one and at most `MAX_WINDOWS`.
+        whole: whether they hold all that was sent.
+    """
+
+    windows: list[Window]
+    whole: bool
+
+
 class Windower:
     """Cuts requests into windows of at most `max_tokens` tokens, `FRAME` included."""
 
@@ -51,15 +65,22 @@ class Windower:
         self._cut_short = lru_cache(maxsize=8192)(self._cut)
 
     def windows(self, request: HttpRequest) -> list[Window]:
-        """The request's windows in order, equal ones once, at least one and at most `MAX_WINDOWS`."""
+        """The windows of `take`, for readers that do not decide about the request."""
+        return self.take(request).windows
+
+    def take(self, request: HttpRequest) -> Windows:
+        """Cut the request into windows."""
         found: dict[tuple[int, ...], Window] = {}
-        for part in parts(request):
+        taken = take(request)
+        for part in taken.parts:
             for text in readings(part.text):
                 cut = self._cut_short if len(text) <= 256 else self._cut
                 for ids, piece in cut(part.location, text):
                     found.setdefault(ids, Window(ids, part.label, piece))
         windows = list(found.values())
-        return windows if len(windows) <= MAX_WINDOWS else _most_punctuated(windows)
+        if len(windows) > MAX_WINDOWS:
+            return Windows(_most_punctuated(windows), whole=False)
+        return Windows(windows, taken.whole)
 
     def spans(self, window: Window) -> list[tuple[int, int]]:
         """The characters of `window.text` that each token of `window.ids` stands for; empty for the frame."""

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from secmlops.web_attacks.decoding import (
     MAX_DEPTH,
-    MAX_PART_CHARS,
     MAX_PARTS,
     Part,
     canonical,
@@ -155,13 +154,11 @@ def test_compressed_and_xml_bodies_are_read():
     assert _labels(request)["body:q"] == "%27or"
 
 
-def test_limits_hold_and_nothing_short_of_them_is_lost():
+def test_the_number_of_parts_is_bounded_and_the_last_one_is_read():
     many = "&".join(f"p{i}={i}" for i in range(4 * MAX_PARTS)) + "&last=<script>"
     found = parts(HttpRequest("GET", "/?" + many))
-    assert len(found) <= MAX_PARTS + 20
+    assert len(found) == MAX_PARTS + 1
     assert any("<script>" in part.text for part in found)
-    long = parts(HttpRequest("GET", "/?q=" + "a" * 10 * MAX_PART_CHARS))
-    assert max(len(part.text) for part in long) <= MAX_PART_CHARS
 
 
 def test_deep_json_is_bounded():

@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -7,8 +8,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from secmlops.web_attacks.calibration import bounded_quantile, choose_margin, fit_platt
-from secmlops.web_attacks.classifier import InvalidModel, TooFewLabels
+from secmlops.web_attacks.classifier import UNREAD, InvalidModel, TooFewLabels
 from secmlops.web_attacks.dataset import LabelledRequest
+from secmlops.web_attacks.decoding import MAX_INFLATED_BYTES
 from secmlops.web_attacks.request import HttpRequest
 from secmlops.web_attacks.svm.classifier import SvmClassifier
 from secmlops.web_attacks.svm.config import SvmConfig
@@ -139,6 +141,15 @@ def test_benign_text_around_an_attack_does_not_dilute_it(classifier):
     assert diluted > 0
     assert classifier.probability(diluted) >= classifier.threshold
     assert alone >= diluted
+
+
+def test_what_is_not_read_in_full_does_not_pass(classifier):
+    """A body that inflates beyond its bounds is no normal request, and one within them is."""
+    coding = (("Content-Encoding", "gzip"),)
+    large, small = (gzip.compress(b"a" * size) for size in (MAX_INFLATED_BYTES + 1, 1000))
+    refused, read = classifier.score([HttpRequest("POST", "/", headers=coding, body=body) for body in (large, small)])
+    assert (refused.verdict, refused.part, refused.evidence) == ("attack", "body", UNREAD)
+    assert read.verdict == "normal"
 
 
 def test_batching_and_order_change_nothing(files, records):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secmlops.web_attacks.classifier import InvalidModel, TooFewLabels
+from secmlops.web_attacks.classifier import UNREAD, InvalidModel, TooFewLabels
 from secmlops.web_attacks.request import HttpRequest
 from secmlops.web_attacks.transformer import byte_tokenizer, training
 from secmlops.web_attacks.transformer.classifier import EVIDENCE_CHARS, TransformerClassifier
@@ -97,6 +97,15 @@ def test_junk_parameters_do_not_hide_an_attack(classifier):
     junk = "&".join(f"p{i}=blue+shoes+{i}" for i in range(400))
     request = HttpRequest("GET", f"/search?{junk}&q=blue%27%20or%2071%3D71--%20&{junk}")
     assert classifier.score([request])[0].verdict == "attack"
+
+
+def test_what_is_not_read_in_full_does_not_pass(classifier, monkeypatch):
+    monkeypatch.setattr(classifier, "threshold", 1.0)  # no window is an attack
+    words = " ".join(f"word{number * 7919}" for number in range(6000)).encode()
+    flood, short = (HttpRequest("POST", "/", body=body) for body in (words, words[:200]))
+    refused, read = classifier.score([flood, short])
+    assert (refused.verdict, refused.part, refused.evidence) == ("attack", "body", UNREAD)
+    assert read.verdict == "normal"
 
 
 def test_the_evidence_is_a_short_piece_of_the_driving_part(classifier):

@@ -1,9 +1,11 @@
+import gzip
 from functools import cache
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secmlops.web_attacks.decoding import MAX_INFLATED_BYTES
 from secmlops.web_attacks.request import HttpRequest
 from secmlops.web_attacks.transformer import byte_tokenizer
 from secmlops.web_attacks.transformer.windows import FRAME, MAX_WINDOWS, Windower
@@ -60,9 +62,16 @@ def test_of_too_many_windows_the_most_punctuated_are_kept():
     junk = " ".join(f"word{i}x{i * 7919}" for i in range(20_000))
     attack = "';!--\"<xss>=&{()}';!--\"<>"
     body = f"{junk[:40_000]} {attack} {junk[40_000:]}".encode()
-    windows = windower().windows(HttpRequest("GET", "/", body=body))
-    assert len(windows) == MAX_WINDOWS
-    assert any("<xss>" in window.text for window in windows)
+    taken = windower().take(HttpRequest("GET", "/", body=body))
+    assert len(taken.windows) == MAX_WINDOWS
+    assert any("<xss>" in window.text for window in taken.windows)
+    assert not taken.whole
+
+
+def test_a_request_is_whole_when_all_of_it_was_read():
+    assert windower().take(HttpRequest("GET", "/?q=1")).whole
+    bomb = gzip.compress(b"a" * (MAX_INFLATED_BYTES + 1))
+    assert not windower().take(HttpRequest("POST", "/", headers=(("Content-Encoding", "gzip"),), body=bomb)).whole
 
 
 def test_equal_values_in_one_place_are_one_window_and_in_two_places_two():
