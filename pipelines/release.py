@@ -31,25 +31,32 @@ def release(
         sign_bundle(champion=champion, verdict=verdict, dossier=dossier, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER), SMALL
     )
     with_signing_key(signed, signing_secret)
-    place(assure(dossier=signed.outputs["evidence"]), SMALL, retries=1)
-
-    published = place(publish_bundle(bundle=signed.outputs["bundle"], publish_to=publish_to), SMALL, retries=2)
+    published = place(
+        publish_bundle(bundle=signed.outputs["bundle"], publish_to=publish_to, dossier=signed.outputs["evidence"]),
+        SMALL,
+        retries=2,
+    )
     with_trusted_key(with_storage(published, storage_secret), trust_config)
     deployed = place(
         deploy(
-            bundle_uri=published.output,
+            bundle_uri=published.outputs["Output"],
             service=service,
             namespace=namespace,
             trust_config=trust_config,
             image=serving_image,
+            dossier=published.outputs["evidence"],
         ),
         SMALL,
         retries=1,
     )
     with_trusted_key(with_storage(deployed, storage_secret), trust_config)
+    place(assure(dossier=deployed.outputs["evidence"]), SMALL, retries=1)
     registered = place(
         register_verdict(
-            verdict=verdict, bundle_uri=published.output, warehouse=warehouse, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER
+            verdict=verdict,
+            bundle_uri=published.outputs["Output"],
+            warehouse=warehouse,
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         ),
         SMALL,
         retries=2,

@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
+from secmlops.lifecycle.dossier import hand_on
 from secmlops.progress import say
-from secmlops.release import fetch_verified
+from secmlops.release import fetch_verified, verification
 
 MODELS_FOLDER = "/mnt/models"
 
@@ -82,9 +83,16 @@ def inference_service(
 
 
 def write_inference_service(
-    bundle_uri: str, service: str, namespace: str, trust_config: str, image: str, manifest: str
+    bundle_uri: str,
+    service: str,
+    namespace: str,
+    trust_config: str,
+    image: str,
+    manifest: str,
+    dossier: str,
+    evidence: str,
 ) -> None:
-    """Verify a published bundle and write its InferenceService as YAML.
+    """Verify a published bundle and write its InferenceService as YAML, and the evidence with this check added.
 
     Raises:
         BundleError: the bundle does not verify; nothing is written.
@@ -101,4 +109,5 @@ def write_inference_service(
         model_digest=verified.model_digest,
     )
     Path(manifest).write_text(yaml.safe_dump(resource, sort_keys=False), encoding="utf-8")
+    hand_on([dossier], evidence, verification(verified, "deploy"))
     say(f"InferenceService {namespace}/{service} of {verified.model_digest[:19]}")

@@ -1,6 +1,7 @@
 """What follows the verdict: sign, publish, register, or reject. Each step verifies what it is handed."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from secmlops import __version__, bundle
@@ -54,27 +55,53 @@ def sign_bundle(
     reached = Verdict.model_validate_json(Path(verdict).read_bytes())
     if not reached.passed:
         raise bundle.GateNotPassed(bundle_dir, reached.failures)
+    write_signed(champion, reached, dossier, bundle_dir, evidence, run_id=run_id, key=key)
+
+
+def write_signed(
+    champion: str,
+    verdict: Verdict,
+    dossier: str,
+    bundle_dir: str,
+    evidence: str,
+    *,
+    run_id: str,
+    key: bundle.KeySource,
+) -> None:
+    """Assemble and sign a bundle whatever its verdict says: with a failed one it can be studied, not loaded.
+
+    The bundle appears signed or not at all. Arguments and errors as for `sign_bundle`.
+    """
     records = read_dossier(dossier)
-    bundle.assemble(champion, bundle_dir, verdict=reached, provenance=provenance(records, run_id))
-    bundle.sign(bundle_dir, key)
+    target = Path(bundle_dir)
+    bundle.require_new(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+        made = bundle.assemble(
+            champion, Path(folder) / "bundle", verdict=verdict, provenance=provenance(records, run_id)
+        )
+        bundle.sign(made, key)
+        os.replace(made, target)
     record = Evidence(
         stage=Stage.DEPLOYMENT,
-        mitigations=("AML.M0013", "AML.M0014", "AML.M0023"),
+        mitigations=("AML.M0013", "AML.M0023"),
         claim="The bundle is signed; it names its data, code, parameters, parts and verdict.",
         measured={"records_in_provenance": len(records)},
-        artifacts={"model": reached.model_digest},
+        artifacts={"model": verdict.model_digest},
         producer="sign_bundle",
     )
     hand_on([dossier], evidence, record)
-    say(f"signed {reached.model_digest[:19]}")
+    say(f"signed {verdict.model_digest[:19]}")
 
 
-def publish_bundle(bundle_dir: str, publish_to: str, *, key: str = TRUSTED_KEY) -> str:
+def publish_bundle(bundle_dir: str, publish_to: str, dossier: str, evidence: str, *, key: str = TRUSTED_KEY) -> str:
     """Verify a bundle and publish it under a name that its digest gives.
 
     Args:
         bundle_dir: the signed bundle.
         publish_to: folder or `s3://bucket/prefix`.
+        dossier: the evidence so far.
+        evidence: the dossier handed on.
         key: where the trusted public key is.
 
     Returns:
@@ -86,6 +113,7 @@ def publish_bundle(bundle_dir: str, publish_to: str, *, key: str = TRUSTED_KEY) 
     verified = bundle.verify(bundle_dir, key)
     name = verified.model_digest.removeprefix("sha256:")[:16]
     uri = objects.publish(Path(bundle_dir), f"{publish_to.rstrip('/')}/{name}")
+    hand_on([dossier], evidence, verification(verified, "publish_bundle"))
     say(f"published {uri}")
     return uri
 
@@ -97,6 +125,18 @@ def fetch_verified(bundle_uri: str, folder: Path, *, key: str = TRUSTED_KEY) -> 
         BundleError: it does not verify.
     """
     return bundle.verify(objects.fetch(bundle_uri, folder / "bundle"), key)
+
+
+def verification(verified: bundle.VerifiedBundle, producer: str) -> Evidence:
+    """The record of a step that verified a bundle before it did anything with it."""
+    return Evidence(
+        stage=Stage.DEPLOYMENT,
+        mitigations=("AML.M0014",),
+        claim="Signature, contents and gate verdict of the bundle were verified by the trusted key in this step.",
+        measured={"policy": f"{verified.verdict.policy_name} {verified.verdict.policy_version}"},
+        artifacts={"model": verified.model_digest},
+        producer=producer,
+    )
 
 
 def register_verdict(verdict: str, bundle_uri: str, warehouse: str, run_id: str) -> None:

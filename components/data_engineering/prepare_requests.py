@@ -29,7 +29,7 @@ def prepare_requests(
         test: requests that only the judge sees.
         metrics: rows and attacks per split.
         report: the validation report.
-        evidence: the dossier with data validation (AML.M0007) and provenance (AML.M0025) added.
+        evidence: the dossier with provenance (AML.M0025) added.
 
     Raises:
         InvalidDataset: the validation report holds an error, or a split would lack a class.

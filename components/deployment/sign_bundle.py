@@ -23,8 +23,7 @@ def sign_bundle(
         dossier: the evidence so far; its digests and parameters become the provenance.
         run_id: the pipeline run.
         bundle: the signed bundle.
-        evidence: the dossier with code signing (AML.M0013), verified artifacts (AML.M0014) and the bill of
-            materials (AML.M0023) added.
+        evidence: the dossier with code signing (AML.M0013) and the bill of materials (AML.M0023) added.
 
     Raises:
         GateNotPassed: the verdict failed.

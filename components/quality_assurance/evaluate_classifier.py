@@ -31,7 +31,7 @@ def evaluate_classifier(
         evaluation: folder with evaluation.json and robustness.json.
         metrics: every figure the gate can ask for.
         curves: ROC curve and confusion matrix for the Kubeflow UI.
-        evidence: the training records, validation (AML.M0008) and measured robustness (AML.M0003).
+        evidence: the training records, and what was measured (AML.M0008).
     """
     from secmlops.web_attacks.steps import quality_assurance
 

@@ -31,7 +31,8 @@ def judge_models(
         verdict: the champion's verdict (JSON), bound to its digest.
         metrics: requirements met and failed, per candidate.
         report: the report for people, all candidates side by side.
-        evidence: the dossier with the champion's records and the gate's own (AML.M0008) added.
+        evidence: the dossier with the candidates' records and the gate's own (AML.M0008) added, and for each mitigation
+            that the policy names whether the champion keeps its bounds.
 
     Returns:
         passed: whether the champion met every requirement.

@@ -103,17 +103,22 @@ class AssuranceReport(BaseModel):
 def assurance_report(evidence: Sequence[Evidence], out: str | Path, *, title: str) -> AssuranceReport:
     """Write the report as one self-contained HTML file and return its content.
 
+    Every record is listed. What they say about a mitigation is taken from those alone that speak for the champion
+    judged last: a candidate that was refused, or that lost, neither shows nor contradicts anything about it.
+
     Args:
         evidence: the records, in any order; none at all is a report too.
         out: the HTML file; its folder is made where needed.
         title: what the report is about.
     """
+    champions = [record.artifacts["champion"] for record in _by_time(evidence) if "champion" in record.artifacts]
+    speaking = [record for record in evidence if not champions or record.speaks_for(champions[-1])]
     report = AssuranceReport(
         title=title,
         generated_at=datetime.now(UTC),
         atlas_version=ATLAS_VERSION,
-        stages=tuple(_section(stage, evidence) for stage in Stage),
-        mitigations=tuple(_status(row, evidence) for row in MITIGATIONS.values()),
+        stages=tuple(_section(stage, evidence, speaking) for stage in Stage),
+        mitigations=tuple(_status(row, speaking) for row in MITIGATIONS.values()),
     )
     target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -121,11 +126,15 @@ def assurance_report(evidence: Sequence[Evidence], out: str | Path, *, title: st
     return report
 
 
-def _section(stage: Stage, evidence: Sequence[Evidence]) -> StageSection:
-    named = {mitigation_id for record in evidence for mitigation_id in record.mitigations}
+def _by_time(evidence: Sequence[Evidence]) -> list[Evidence]:
+    return sorted(evidence, key=lambda record: record.at)
+
+
+def _section(stage: Stage, evidence: Sequence[Evidence], speaking: Sequence[Evidence]) -> StageSection:
+    named = {mitigation_id for record in speaking for mitigation_id in record.mitigations}
     return StageSection(
         stage=stage,
-        evidence=tuple(sorted((record for record in evidence if record.stage is stage), key=lambda record: record.at)),
+        evidence=tuple(_by_time([record for record in evidence if record.stage is stage])),
         missing=tuple(
             row.id for row in MITIGATIONS.values() if row.applies and stage in row.stages and row.id not in named
         ),

@@ -21,8 +21,8 @@ def hand_on(dossiers: Iterable[str | Path], out: str | Path, *records: Evidence)
         for file in sorted(Path(dossier).glob("*.json")):
             if not (folder / file.name).exists():
                 shutil.copyfile(file, folder / file.name)
-    for record in records:
-        write_evidence(record, folder / f"{record.at:%Y%m%dT%H%M%S%f}-{record.producer}.json")
+    for number, record in enumerate(records):
+        write_evidence(record, folder / f"{record.at:%Y%m%dT%H%M%S%f}-{number:02d}-{record.producer}.json")
 
 
 def read_dossier(path: str | Path) -> list[Evidence]:

@@ -13,11 +13,12 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from secmlops.errors import SecmlopsError
-from secmlops.lifecycle.gate import Digest
+from secmlops.lifecycle.gate import Digest, RequirementResult, Verdict
 from secmlops.lifecycle.mitigations import MITIGATIONS, UnknownMitigation
 from secmlops.lifecycle.stages import Stage
 
 MAX_EVIDENCE_BYTES = 4 * 1024**2
+MODEL_ARTIFACTS = ("model", "champion")
 
 Measured = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str | None
 
@@ -45,7 +46,7 @@ class Evidence(BaseModel):
         claim: what is claimed, one sentence.
         measured: the values that support or contradict the claim, units in the names; NaN and infinity are refused,
             None says that a value could not be measured.
-        artifacts: `sha256:...` of what was looked at or made, by name.
+        artifacts: `sha256:...` of what was looked at or made, by name; `model` and `champion` name models.
         producer: the step that wrote it.
         holds: whether the measured values support the claim.
         at: when, UTC.
@@ -62,6 +63,11 @@ class Evidence(BaseModel):
     holds: bool = True
     at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
+    def speaks_for(self, model_digest: str) -> bool:
+        """Whether it is about this model, or about no model at all, such as a record on the data."""
+        models = [self.artifacts[name] for name in MODEL_ARTIFACTS if name in self.artifacts]
+        return not models or model_digest in models
+
     @field_validator("mitigations")
     @classmethod
     def _known_mitigations(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -71,6 +77,31 @@ class Evidence(BaseModel):
         if len(set(ids)) != len(ids):
             raise ValueError("a mitigation is named twice")
         return ids
+
+
+def verdict_evidence(verdict: Verdict, producer: str) -> list[Evidence]:
+    """What a verdict shows: for each mitigation that its policy names, whether the model keeps every bound.
+
+    Args:
+        verdict: the gate's verdict.
+        producer: the step that judged.
+    """
+    by_mitigation: dict[str, list[RequirementResult]] = {}
+    for result in verdict.results:
+        by_mitigation.setdefault(result.mitigation, []).append(result)
+    policy = f"{verdict.policy_name} {verdict.policy_version}"
+    return [
+        Evidence(
+            stage=Stage.QUALITY_ASSURANCE,
+            mitigations=(mitigation,),
+            claim=f"The model keeps every bound that policy {policy} sets for this mitigation.",
+            measured={r.metric: r.measured for r in results} | {f"{r.metric}_{r.kind}": r.bound for r in results},
+            artifacts={"policy": verdict.policy_digest, "model": verdict.model_digest},
+            producer=producer,
+            holds=all(result.passed for result in results),
+        )
+        for mitigation, results in by_mitigation.items()
+    ]
 
 
 def write_evidence(evidence: Evidence, path: str | Path) -> Path:

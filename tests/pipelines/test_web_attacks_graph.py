@@ -70,7 +70,9 @@ def test_every_task_is_where_it_belongs(web_attacks_graph):
         ("judge-models", "models", "for-loop-1", "pipelinechannel--train-classifier-model"),
         ("judge-models", "evaluations", "for-loop-1", "pipelinechannel--evaluate-classifier-evaluation"),
         (f"{PASSED}/publish-bundle", "bundle", "sign-bundle", "bundle"),
-        (f"{PASSED}/assure", "dossier", "sign-bundle", "evidence"),
+        (f"{PASSED}/publish-bundle", "dossier", "sign-bundle", "evidence"),
+        (f"{PASSED}/deploy", "dossier", "publish-bundle", "evidence"),
+        (f"{PASSED}/assure", "dossier", "deploy", "evidence"),
     ],
 )
 def test_wiring(web_attacks_graph, task, artifact, producer, output):

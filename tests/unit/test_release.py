@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -58,6 +59,15 @@ def extra_pickle(folder: Path, good: Path, keys: Keys) -> Path:
     return bad
 
 
+def deploy(bundle_uri: Path | str, folder: Path, *, dossier: str = "no-records-so-far") -> dict[str, Any]:
+    """Write the InferenceService of a bundle; the trusted key comes from the environment."""
+    write_inference_service(
+        *(str(bundle_uri), "web-attacks", "secmlops", "trusted-key", "registry.example/serving:1"),
+        *(str(folder / "isvc.yaml"), str(folder / dossier), str(folder / "deployed")),
+    )
+    return yaml.safe_load((folder / "isvc.yaml").read_text())
+
+
 BAD = pytest.mark.parametrize(
     ("make", "error"),
     [
@@ -74,8 +84,11 @@ BAD = pytest.mark.parametrize(
 def test_publishing_refuses(tmp_path, good, keys, make, error):
     bad = make(tmp_path, good, keys)
     with pytest.raises(error):
-        release.publish_bundle(str(bad), str(tmp_path / "published"), key=str(keys.public))
+        release.publish_bundle(
+            str(bad), str(tmp_path / "published"), str(tmp_path), str(tmp_path / "evidence"), key=str(keys.public)
+        )
     assert not (tmp_path / "published").exists()
+    assert not (tmp_path / "evidence").exists()
 
 
 @BAD
@@ -83,28 +96,15 @@ def test_deploying_refuses(tmp_path, good, keys, make, error, monkeypatch):
     monkeypatch.setenv("SECMLOPS_TRUSTED_KEY", str(keys.public))
     bad = make(tmp_path, good, keys)
     with pytest.raises(error):
-        write_inference_service(
-            str(bad),
-            "web-attacks",
-            "secmlops",
-            "trusted-key",
-            "registry.example/serving:1",
-            str(tmp_path / "isvc.yaml"),
-        )
+        deploy(bad, tmp_path)
     assert not (tmp_path / "isvc.yaml").exists()
+    assert not (tmp_path / "deployed").exists()
 
 
 def test_deploying_without_a_trusted_key_refuses(tmp_path, good, monkeypatch):
     monkeypatch.delenv("SECMLOPS_TRUSTED_KEY", raising=False)
     with pytest.raises(bundles.MissingKey):
-        write_inference_service(
-            str(good),
-            "web-attacks",
-            "secmlops",
-            "trusted-key",
-            "registry.example/serving:1",
-            str(tmp_path / "isvc.yaml"),
-        )
+        deploy(good, tmp_path)
 
 
 def test_signing_refuses_a_failed_verdict(tmp_path, keys):
@@ -140,16 +140,21 @@ def test_a_good_model_is_signed_published_and_deployed(tmp_path, keys, monkeypat
         run_id="run-1",
         key=str(keys.private),
     )
-    uri = release.publish_bundle(str(tmp_path / "bundle"), str(tmp_path / "published"), key=str(keys.public))
-    write_inference_service(
-        uri, "web-attacks", "secmlops", "trusted-key", "registry.example/serving:1", str(tmp_path / "isvc.yaml")
+    uri = release.publish_bundle(
+        *(str(tmp_path / "bundle"), str(tmp_path / "published")),
+        *(str(tmp_path / "evidence"), str(tmp_path / "published-evidence")),
+        key=str(keys.public),
     )
+    service = deploy(uri, tmp_path, dossier="published-evidence")
 
-    assert [item.producer for item in read_dossier(tmp_path / "evidence")] == ["train", "sign_bundle"]
+    records = {item.producer: item for item in read_dossier(tmp_path / "deployed")}
+    assert list(records) == ["train", "sign_bundle", "publish_bundle", "deploy"]
+    verifying = [name for name, item in records.items() if "AML.M0014" in item.mitigations]
+    assert verifying == ["publish_bundle", "deploy"]
+    assert {records[name].artifacts["model"] for name in verifying} == {digest}
     provenance = json.loads((Path(uri) / "provenance.json").read_text())["predicate"]["buildDefinition"]
     assert provenance["externalParameters"] == {"train": {"seed": 3}}
     assert next(item["name"] for item in provenance["resolvedDependencies"]) == "train"
-    service = yaml.safe_load((tmp_path / "isvc.yaml").read_text())
     assert service["metadata"]["annotations"]["secmlops/model-digest"] == digest
     (container,) = service["spec"]["predictor"]["containers"]
     assert {"name": "STORAGE_URI", "value": uri} in container["env"]
@@ -158,12 +163,8 @@ def test_a_good_model_is_signed_published_and_deployed(tmp_path, keys, monkeypat
 def test_the_inference_service_is_what_kserve_knows(tmp_path, good, keys, monkeypatch):
     """Every key of the resource is one of the SDK's models: a misspelt field would be dropped in silence."""
     monkeypatch.setenv("SECMLOPS_TRUSTED_KEY", str(keys.public))
-    write_inference_service(
-        str(good), "web-attacks", "secmlops", "trusted-key", "registry.example/serving:1", str(tmp_path / "isvc.yaml")
-    )
-    unknown = list(unknown_fields(yaml.safe_load((tmp_path / "isvc.yaml").read_text()), "V1beta1InferenceService"))
-    assert unknown == []
-    service = yaml.safe_load((tmp_path / "isvc.yaml").read_text())
+    service = deploy(good, tmp_path)
+    assert list(unknown_fields(service, "V1beta1InferenceService")) == []
     service["spec"]["predictor"]["minReplica"] = 1
     assert list(unknown_fields(service, "V1beta1InferenceService")) == ["spec.predictor.minReplica"]
 
@@ -173,10 +174,7 @@ def test_the_inference_service_starts_a_server_that_becomes_ready(tmp_path, good
     from serving.server import argument_parser
 
     monkeypatch.setenv("SECMLOPS_TRUSTED_KEY", keys.public.read_text())
-    write_inference_service(
-        str(good), "web-attacks", "secmlops", "trusted-key", "registry.example/serving:1", str(tmp_path / "isvc.yaml")
-    )
-    (container,) = yaml.safe_load((tmp_path / "isvc.yaml").read_text())["spec"]["predictor"]["containers"]
+    (container,) = deploy(good, tmp_path)["spec"]["predictor"]["containers"]
     assert container["image"] == "registry.example/serving:1"
     assert container["command"] == ["python", "-m", "serving.web_attacks"]
     (key,) = [item for item in container["env"] if item["name"] == "SECMLOPS_TRUSTED_KEY"]

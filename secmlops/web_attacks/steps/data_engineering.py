@@ -34,6 +34,8 @@ FIRST_LEVEL = "signatures"
 LAB_REVIEWER = "traffic-lab"
 UNDECIDED = "undecided"
 CANARY_RECORDS = 1_500
+CANARY_RECALL = 0.5
+"""A check that misses more than every other planted flip shows nothing about the flips of others."""
 
 
 class NothingReviewed(SecmlopsError):
@@ -141,7 +143,7 @@ def label_packets(
     record = Evidence(
         stage=Stage.DATA_ENGINEERING,
         mitigations=("AML.M0007",),
-        claim="Each label was proposed by one and reviewed by another, and its history is kept.",
+        claim="Each reviewed label was proposed by one and confirmed or changed by another; its history is kept.",
         measured={**result},
         producer="label_packets",
         holds=reviewed > 0,
@@ -228,7 +230,7 @@ def split_requests(
         digests[name] = file_digest(Path(path))
     record = Evidence(
         stage=Stage.DATA_ENGINEERING,
-        mitigations=("AML.M0025", "AML.M0014"),
+        mitigations=("AML.M0025",),
         claim="The data is valid, and no near duplicate, host, header order or time ties training to test.",
         measured={**sizes, "dropped_near_duplicates": sum(split.report.dropped.values())},
         artifacts=digests,
@@ -249,7 +251,8 @@ def check_poisoning(
     """
     records = read_dataset(train)
     suspects = poisoning.find_suspects(records, seed=seed)
-    canaries = poisoning.check_canaries(_some(records, CANARY_RECORDS, seed), seed=seed)
+    sample = _some(records, CANARY_RECORDS, seed)
+    canaries = poisoning.check_canaries(sample, seed=seed)
     kept = poisoning.sanitize(records, suspects)
     write_dataset(kept, sanitized)
     report.write_data_report(Path(report_file), suspects=suspects, records=records)
@@ -257,17 +260,20 @@ def check_poisoning(
     record = Evidence(
         stage=Stage.DATA_ENGINEERING,
         mitigations=("AML.M0007",),
-        claim="Requests whose label contradicts their like were found and left out of training.",
+        claim="Requests whose label contradicts their like are left out of training; of flips planted in a sample of "
+        f"the requests, the check finds at least {CANARY_RECALL:.0%}.",
         measured={
             "rows": len(records),
             "suspects": len(suspects),
             "kept": len(kept),
             **by_reason,
+            "canary_sample_rows": len(sample),
             "canaries_planted": canaries.planted,
             "canaries_found": canaries.found,
         },
         artifacts={"train_sanitized": file_digest(Path(sanitized))},
         producer="check_poisoning",
+        holds=canaries.recall >= CANARY_RECALL,
     )
     hand_on([dossier], evidence, record)
     say(

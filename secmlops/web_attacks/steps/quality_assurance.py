@@ -8,7 +8,7 @@ from pathlib import Path
 
 from secmlops.bundle import model_digest
 from secmlops.lifecycle.dossier import hand_on
-from secmlops.lifecycle.evidence import Evidence
+from secmlops.lifecycle.evidence import Evidence, verdict_evidence
 from secmlops.lifecycle.gate import Verdict, judge
 from secmlops.lifecycle.policy import load_policy
 from secmlops.lifecycle.stages import Stage
@@ -119,9 +119,16 @@ def evaluate_classifier(
     metrics = measured.metrics() | attacked.metrics()
     record = Evidence(
         stage=Stage.QUALITY_ASSURANCE,
-        mitigations=("AML.M0008", "AML.M0003"),
-        claim=f"{classifier.name} was measured on held-out requests and attacked with {rounds * candidates} queries.",
-        measured={**metrics},
+        mitigations=("AML.M0008",),
+        claim=f"{classifier.name} was measured on held-out requests, and a score-guided attacker rewrote the attacks "
+        f"that it detects, with at most {rounds * candidates} queries for each.",
+        measured={
+            "requests": measured.n,
+            "attacks_attacked": attacked.n_attacked,
+            "attacks_evaded": attacked.n_evaded,
+            "queries_per_attack_at_most": rounds * candidates,
+            **metrics,
+        },
         artifacts={"model": digest},
         producer=f"evaluate_classifier-{classifier.name}",
     )
@@ -191,7 +198,7 @@ def judge_models(
         producer="judge_models",
         holds=best.verdict.passed,
     )
-    hand_on([dossier, *candidate_evidence], evidence, record)
+    hand_on([dossier, *candidate_evidence], evidence, record, *verdict_evidence(best.verdict, "judge_models"))
     refused = ", ".join(result.metric for result in best.verdict.failures)
     say(f"{best.architecture} {'passed the gate' if best.verdict.passed else f'failed the gate: {refused}'}")
     return Judged(best.verdict.passed, best.architecture, best.verdict, failed)

@@ -2,6 +2,7 @@
 
 from html.parser import HTMLParser
 
+from secmlops.bundle import bytes_digest
 from secmlops.lifecycle.assurance import AssuranceReport, Status, assurance_report
 from secmlops.lifecycle.evidence import Evidence
 from secmlops.lifecycle.mitigations import MITIGATIONS
@@ -93,3 +94,28 @@ def test_records_stand_in_the_order_of_time(tmp_path):
     first, second = record(Stage.DEPLOYMENT, claim="first"), record(Stage.DEPLOYMENT, claim="second")
     report = assurance_report([second, first], tmp_path / "r.html", title="x")
     assert [row.claim for row in report.stages[4].evidence] == ["first", "second"]
+
+
+def test_records_on_other_models_than_the_champion_are_listed_but_decide_nothing(tmp_path):
+    """A first attempt that the gate refused, and a candidate that lost, say nothing of the model that is released."""
+
+    def about(model: str, *mitigations: str, holds: bool = True, name: str = "model") -> Evidence:
+        plain = record(Stage.QUALITY_ASSURANCE, *mitigations, claim=f"{model} resists", holds=holds)
+        return plain.model_copy(update={"artifacts": {name: bytes_digest(model.encode())}})
+
+    records = [
+        record(Stage.DATA_ENGINEERING, "AML.M0007"),
+        about("first", "AML.M0003", holds=False),
+        about("first", "AML.M0008", holds=False, name="champion"),
+        about("loser", "AML.M0015"),
+        about("hardened", "AML.M0003"),
+        about("hardened", "AML.M0008", name="champion"),
+    ]
+    report = assurance_report(records, tmp_path / "r.html", title="x")
+    status = {row.id: row.status for row in report.mitigations}
+    assert {status[name] for name in ("AML.M0003", "AML.M0007", "AML.M0008")} == {Status.SHOWN}
+    assert status["AML.M0015"] is Status.NO_EVIDENCE
+    assert "first resists" in (tmp_path / "r.html").read_text()
+
+    refused = assurance_report(records[:3], tmp_path / "r.html", title="x")
+    assert {row.id for row in refused.with_status(Status.CONTRADICTED)} == {"AML.M0003", "AML.M0008"}

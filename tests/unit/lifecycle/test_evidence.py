@@ -2,14 +2,26 @@
 
 import json
 import math
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from secmlops.lifecycle.evidence import MAX_EVIDENCE_BYTES, Evidence, EvidenceInvalid, read_evidence, write_evidence
+from secmlops.bundle import bytes_digest
+from secmlops.lifecycle.dossier import hand_on, read_dossier
+from secmlops.lifecycle.evidence import (
+    MAX_EVIDENCE_BYTES,
+    Evidence,
+    EvidenceInvalid,
+    read_evidence,
+    verdict_evidence,
+    write_evidence,
+)
+from secmlops.lifecycle.gate import judge
 from secmlops.lifecycle.stages import Stage
+from tests.unit.lifecycle.conftest import policy_of, requirement
 
 DIGEST = "sha256:" + "b" * 64
 
@@ -95,3 +107,32 @@ def test_the_file_is_plain_json(tmp_path):
     content = json.loads(write_evidence(record(), tmp_path / "e.json").read_text(encoding="utf-8"))
     assert content["stage"] == "quality_assurance"
     assert content["mitigations"] == ["AML.M0008"]
+
+
+def test_a_verdict_is_evidence_by_mitigation_and_holds_only_within_its_bounds():
+    policy = policy_of(
+        requirement("recall", at_least=0.9),
+        requirement("evasion_rate", at_least=None, at_most=0.1, mitigation="AML.M0003"),
+        requirement("drift", at_least=None, at_most=0.1, mitigation="AML.M0003"),
+    )
+    verdict = judge(policy, {"recall": 0.95, "evasion_rate": 0.28}, bytes_digest(b"model"))
+    validated, hardened = verdict_evidence(verdict, "judge")
+    assert (validated.mitigations, validated.holds) == (("AML.M0008",), True)
+    assert (hardened.mitigations, hardened.holds) == (("AML.M0003",), False)
+    assert hardened.measured == {
+        "evasion_rate": 0.28,
+        "drift": None,
+        "evasion_rate_at_most": 0.1,
+        "drift_at_most": 0.1,
+    }
+    assert hardened.artifacts["model"] == verdict.model_digest
+
+
+def test_records_written_at_once_are_all_kept(tmp_path):
+    verdict = judge(
+        policy_of(*(requirement(f"m{n}", mitigation=f"AML.M000{n}") for n in range(9))), {}, bytes_digest(b"model")
+    )
+    at = datetime.now(UTC)
+    records = [record.model_copy(update={"at": at}) for record in verdict_evidence(verdict, "judge")]
+    hand_on([], tmp_path / "dossier", *records)
+    assert len(read_dossier(tmp_path / "dossier")) == 9
