@@ -95,7 +95,10 @@ def verdict_evidence(verdict: Verdict, producer: str) -> list[Evidence]:
             stage=Stage.QUALITY_ASSURANCE,
             mitigations=(mitigation,),
             claim=f"The model keeps every bound that policy {policy} sets for this mitigation.",
-            measured={r.metric: r.measured for r in results} | {f"{r.metric}_{r.kind}": r.bound for r in results},
+            measured={
+                **{r.metric: r.measured for r in results},
+                **{f"{r.metric}_{r.kind}": r.bound for r in results},
+            },
             artifacts={"policy": verdict.policy_digest, "model": verdict.model_digest},
             producer=producer,
             holds=all(result.passed for result in results),
