@@ -133,12 +133,16 @@ def train(
     policy: Annotated[Path | None, typer.Option(help="Gate policy (YAML); default: the pipeline's.")] = None,
     weights: Annotated[str, typer.Option(help="URI of pretrained transformer weights.")] = "",
     mutated_copies: Annotated[int, typer.Option(min=0, help="Mutated copies of each attack (hardening).")] = 2,
+    include_unreviewed: Annotated[
+        bool, typer.Option("--include-unreviewed", help='Train also on labels that say `"reviewed": false`.')
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="HTML report; default: OUT.html.")] = None,
     quarantine: Annotated[str | None, typer.Option(help="JSON lines of what could not be read, and why.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
 ) -> None:
     """Train a classifier, judge it by the policy, and sign it.
 
+    Labels that look flipped or planted are left out of training, and so are those that nobody reviewed.
     A model that fails the gate gets one hardened attempt.
     If that fails too, the bundle is kept for study, no loader takes it, and the exit code is 3.
     """
@@ -155,13 +159,17 @@ def train(
             site_normals=site_normals,
             weights=weights,
             mutated_copies=mutated_copies,
+            include_unreviewed=include_unreviewed,
             report=report,
             seed=seed,
             on_unreadable=lambda number, line, error: _write_refused(refused, number, line, error),
         )
-    typer.echo(f"bundle: {built.bundle}\nreport: {built.report}", err=True)
+    typer.echo(f"bundle: {built.bundle}\nreport: {built.report}\nassurance: {built.assurance}", err=True)
+    typer.echo(f"labels left out as suspect: {built.suspects}", err=True)
     if built.unreadable:
         typer.echo(f"{built.unreadable:,} lines could not be read and were left out", err=True)
+    if built.unreviewed:
+        typer.echo(f"labels that nobody reviewed, left out: {built.unreviewed:,}", err=True)
     if not built.verdict.passed:
         failed = "; ".join(f"{result.metric}: {result.reason}" for result in built.verdict.failures)
         typer.echo(f"error: the gate refused the model ({failed})", err=True)

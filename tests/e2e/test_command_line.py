@@ -16,7 +16,7 @@ REFUSED = 3
 
 def secmlops(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "secmlops.cli", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, timeout=300, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=1200, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,7 @@ def workplace(tmp_path_factory) -> Path:
         for record in lab.labelled(readers.read(capture), lab.labels_path(capture)):
             labels = {"label": record.label, "attack_class": record.attack_class, "site": record.site}
             file.write(json.dumps({**jsonl.to_json(record.request), **labels}) + "\n")
+        file.write('{"label": "attack", "reviewed": false, "method": "GET", "url": "/?q=1%27%20or%201=1--"}\n')
         file.write("this is no request\n")
     (folder / "policy.yaml").write_text(
         "name: lenient\nversion: 1.0.0\nuse_case: web_attacks\n"
@@ -43,6 +44,7 @@ def workplace(tmp_path_factory) -> Path:
         *("--quarantine", folder / "refused.jsonl"),
     )
     assert trained.returncode == 0, trained.stderr.decode()
+    (folder / "train.stderr").write_bytes(trained.stderr)
     return folder
 
 
@@ -63,8 +65,49 @@ def test_training_leaves_out_what_it_cannot_read_and_says_so(workplace):
     assert refused["reason"]
 
 
-def test_training_writes_a_report(workplace):
+def test_training_writes_reports(workplace):
     assert "may be served" in (workplace / "bundle.html").read_text()
+    assurance = (workplace / "bundle.assurance.html").read_text()
+    for step in ("check_poisoning", "train_classifier-svm", "judge_models", "sign_bundle"):
+        assert step in assurance
+    assert (workplace / "bundle.suspects.html").exists()
+
+
+def test_training_learns_from_what_the_poisoning_check_left(workplace):
+    statement = json.loads((workplace / "bundle" / "provenance.json").read_text())
+    materials = {item["name"] for item in statement["predicate"]["buildDefinition"]["resolvedDependencies"]}
+    assert {"train", "train_sanitized", "validation", "test"} <= materials
+
+
+def test_training_leaves_out_unreviewed_labels_and_says_so(workplace):
+    assert b"labels that nobody reviewed, left out: 1\n" in (workplace / "train.stderr").read_bytes()
+
+
+def test_training_on_unreviewed_labels_alone_is_refused_unless_asked_for(workplace, tmp_path):
+    row = json.loads((workplace / "labelled.jsonl").read_text().splitlines()[0])
+    (tmp_path / "unreviewed.jsonl").write_text(json.dumps({**row, "reviewed": False}) + "\n")
+    command = ("web-attacks", "train", "--data", tmp_path / "unreviewed.jsonl", "--out", tmp_path / "bundle")
+    command += ("--signing-key", workplace / "key", "--policy", workplace / "policy.yaml")
+    refused, taken = secmlops(*command), secmlops(*command, "--include-unreviewed")
+    assert refused.returncode == taken.returncode == 1
+    assert b"--include-unreviewed" in refused.stderr
+    assert b"--include-unreviewed" not in taken.stderr  # it is refused for being one row
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("content", [None, "no key", "public"])
+def test_a_wrong_signing_key_is_noticed_before_any_work(workplace, tmp_path, content):
+    key = tmp_path / "key"
+    if content is not None:
+        key.write_text((workplace / "key.pub").read_text() if content == "public" else content)
+    done = secmlops(
+        *("web-attacks", "train", "--data", workplace / "labelled.jsonl", "--out", tmp_path / "bundle"),
+        *("--signing-key", key, "--policy", workplace / "policy.yaml"),
+    )
+    assert done.returncode == 1
+    assert b"key" in done.stderr
+    assert done.stdout == b""  # no step had anything to say
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_verify_says_ok(workplace):
