@@ -10,11 +10,11 @@ the box of images is a little wider than asked, and the margin must exceed what 
 from secmlops.robustness.certification.margins import (
     METHODS,
     Method,
-    NotCertifiable,
     certified,
     certified_radii,
     margin_bounds,
 )
 from secmlops.robustness.certification.network import UnsupportedLayer
+from secmlops.robustness.certification.question import NotCertifiable
 
 __all__ = ["METHODS", "Method", "NotCertifiable", "UnsupportedLayer", "certified", "certified_radii", "margin_bounds"]

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from secmlops.errors import SecmlopsError
 from secmlops.robustness.certification import crown, intervals, rounding
 from secmlops.robustness.certification.network import Layers, layers_of
+from secmlops.robustness.certification.question import NotCertifiable, check_budget, check_images, check_labels
 
 Method = Literal["interval", "crown-ibp", "crown"]
 """From cheap and loose to dear and tight. Each takes the better of its own bound and those before it.
@@ -20,21 +20,6 @@ CROWN within too, for ReLUs whose sign is open.
 METHODS: tuple[Method, ...] = get_args(Method)
 
 _IMAGES_AT_ONCE = 256
-
-
-class NotCertifiable(SecmlopsError):
-    """A question about images that no proof answers.
-
-    Attributes:
-        reason: what is wrong with it.
-    """
-
-    def __init__(self, reason: str):
-        self.reason = reason
-        super().__init__(
-            f"{reason}; a certificate needs float32 images (n, c, h, w) in [0, 1], int64 labels (n,) among the classes "
-            "and a finite budget of at least 0"
-        )
 
 
 @torch.no_grad()
@@ -130,10 +115,11 @@ def certified_radii(
 def _bounds(layers: Layers, images: Tensor, labels: Tensor, eps: float, method: Method) -> Tensor:
     boxes = intervals.propagate(layers.hidden, intervals.around(images.double(), eps))
     found = intervals.margins(layers, boxes[-1], labels)
+    if method != "interval":
+        found = torch.maximum(found, _crown_margins(layers, boxes, labels))
     if method == "crown":
         boxes = crown.tighten(layers.hidden, boxes)
         found = torch.maximum(found, intervals.margins(layers, boxes[-1], labels))
-    if method != "interval":
         found = torch.maximum(found, _crown_margins(layers, boxes, labels))
     errors = rounding.logit_errors(layers, boxes)
     found = found - errors - errors.gather(1, labels.unsqueeze(1))
@@ -163,15 +149,6 @@ def _parts(total: int, size: int) -> Iterator[slice]:
 def _check(layers: Layers, images: Tensor, labels: Tensor, eps: float, method: str) -> None:
     if method not in METHODS:
         raise NotCertifiable(f"there is no method {method!r} but {', '.join(METHODS)}")
-    if not (math.isfinite(eps) and eps >= 0):
-        raise NotCertifiable(f"the budget is {eps}")
-    if images.dtype != torch.float32:
-        raise NotCertifiable(f"the images are {images.dtype}")
-    if not bool(((images >= 0) & (images <= 1)).all()):
-        raise NotCertifiable("some pixels are outside [0, 1] or no numbers")
-    if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
-        raise NotCertifiable(f"the labels are {labels.dtype} {tuple(labels.shape)} for {len(images)} images")
-    if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < layers.classes):
-        raise NotCertifiable(
-            f"the labels go from {int(labels.min())} to {int(labels.max())} of {layers.classes} classes"
-        )
+    check_budget(eps)
+    check_images(images)
+    check_labels(labels, len(images), layers.classes)
