@@ -8,6 +8,7 @@ This file and every component stay ASCII: some installations keep compiled pipel
 """
 
 from pathlib import Path
+from typing import Any
 
 from kfp import dsl
 
@@ -160,13 +161,13 @@ def pipeline(
         )
         return trained, evaluated
 
-    def judge(trained: dsl.PipelineTask, evaluated: dsl.PipelineTask) -> dsl.PipelineTask:
+    def judge(trained: dsl.PipelineTask, evaluated: dsl.PipelineTask, dossier: Any) -> dsl.PipelineTask:
         return place(
             judge_models(
                 models=dsl.Collected(trained.outputs["model"]),
                 evaluations=dsl.Collected(evaluated.outputs["evaluation"]),
                 candidate_evidence=dsl.Collected(evaluated.outputs["evidence"]),
-                dossier=sanitized.outputs["evidence"],
+                dossier=dossier,
                 requirements=stated.outputs["requirements"],
             ),
             SMALL,
@@ -190,14 +191,14 @@ def pipeline(
 
     with dsl.ParallelFor(architectures, parallelism=3) as architecture:
         candidates = train_and_evaluate(architecture, mutated_copies)
-    judged = judge(*candidates)
+    judged = judge(*candidates, dossier=sanitized.outputs["evidence"])
 
     with dsl.If(judged.outputs["passed"] == True, name="gate-passed"):  # noqa: E712 - kfp builds the condition
         release_champion(judged)
     with dsl.Else(name="harden"):
         with dsl.ParallelFor(judged.outputs["retrain"]) as architecture:
             hardened_candidates = train_and_evaluate(architecture, HARDENED_COPIES)
-        hardened = judge(*hardened_candidates)
+        hardened = judge(*hardened_candidates, dossier=judged.outputs["evidence"])
         with dsl.If(hardened.outputs["passed"] == True, name="hardened-passed"):  # noqa: E712
             release_champion(hardened)
         with dsl.Else(name="reject"):

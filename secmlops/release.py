@@ -2,13 +2,14 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from secmlops import __version__, bundle
 from secmlops.errors import SecmlopsError
 from secmlops.lifecycle.assurance import assurance_report
 from secmlops.lifecycle.dossier import hand_on, read_dossier
-from secmlops.lifecycle.evidence import Evidence
+from secmlops.lifecycle.evidence import MODEL_ARTIFACTS, Evidence
 from secmlops.lifecycle.gate import Verdict
 from secmlops.lifecycle.register import register
 from secmlops.lifecycle.stages import Stage
@@ -78,7 +79,10 @@ def write_signed(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
         made = bundle.assemble(
-            champion, Path(folder) / "bundle", verdict=verdict, provenance=provenance(records, run_id)
+            champion,
+            Path(folder) / "bundle",
+            verdict=verdict,
+            provenance=provenance(records, run_id, verdict.model_digest),
         )
         bundle.sign(made, key)
         os.replace(made, target)
@@ -166,19 +170,30 @@ def reject_model(verdict: str, dossier: str, warehouse: str, run_id: str, report
     raise ModelRejected(failed)
 
 
-def provenance(records: list[Evidence], run_id: str) -> bundle.Provenance:
-    """Draw a model's provenance from the evidence of its run."""
-    materials = {name: digest for record in records for name, digest in record.artifacts.items()}
-    produced = {"model", "champion"}
+def provenance(records: Sequence[Evidence], run_id: str, model_digest: str) -> bundle.Provenance:
+    """Draw one model's provenance from the evidence of its run; what belongs to other candidates is left out.
+
+    Args:
+        records: all evidence of the run.
+        run_id: the run.
+        model_digest: the model.
+    """
+    own = [record for record in records if record.speaks_for(model_digest)]
+    materials = {
+        name: digest for record in own for name, digest in record.artifacts.items() if name not in MODEL_ARTIFACTS
+    }
+    judged = [record.artifacts["champion"] for record in records if "champion" in record.artifacts]
     return bundle.Provenance(
         invocation_id=run_id,
         parameters={
             record.producer: {k: v for k, v in record.measured.items() if isinstance(v, str | int | float | None)}
-            for record in records
+            for record in own
             if record.stage is Stage.MODEL_ENGINEERING
         },
-        materials=tuple(bundle.Material(name=n, digest=d) for n, d in materials.items() if n not in produced),
+        materials=tuple(bundle.Material(name=name, digest=digest) for name, digest in materials.items()),
         code_revision=os.environ.get("SECMLOPS_REVISION", __version__),
+        refused=tuple(digest for digest in judged if digest != model_digest),
+        builder=f"urn:secmlops:builder:{'kubernetes' if 'KUBERNETES_SERVICE_HOST' in os.environ else 'local'}",
         started_at=min(record.at for record in records),
         finished_at=max(record.at for record in records),
     )

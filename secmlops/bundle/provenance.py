@@ -48,7 +48,8 @@ class Provenance(BaseModel):
         parameters: what the run was asked to do, as JSON; names that mean secrets are refused.
         materials: the data it was made from; at least one.
         code_revision: commit or version of the code; empty when unknown.
-        parent_run: the run that this one continues (e.g. a hardened retraining); empty when there is none.
+        refused: digests of the models that the gate refused earlier in the same run: this one is their hardened
+            retraining.
         builder: URI of what ran it.
         started_at: when the run began, UTC.
         finished_at: when it ended, UTC.
@@ -60,7 +61,7 @@ class Provenance(BaseModel):
     parameters: dict[str, JsonValue]
     materials: Annotated[tuple[Material, ...], Field(min_length=1)]
     code_revision: str = ""
-    parent_run: str = ""
+    refused: tuple[Digest, ...] = ()
     builder: str = "urn:secmlops:builder:local"
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
@@ -106,7 +107,9 @@ def _build_definition(provenance: Provenance) -> dict[str, Any]:
     definition: dict[str, Any] = {
         "buildType": BUILD_TYPE,
         "externalParameters": provenance.parameters,
-        "internalParameters": {"parentRun": provenance.parent_run} if provenance.parent_run else {},
+        "internalParameters": {"refusedModels": [_digest(digest) for digest in provenance.refused]}
+        if provenance.refused
+        else {},
         "resolvedDependencies": dependencies,
     }
     if provenance.code_revision:

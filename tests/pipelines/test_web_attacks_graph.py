@@ -80,6 +80,11 @@ def test_wiring(web_attacks_graph, task, artifact, producer, output):
     assert (source["producerTask"], source["outputArtifactKey"]) == (producer, output)
 
 
+def test_the_hardened_attempt_is_handed_the_evidence_of_the_refused_one(web_attacks_graph):
+    given = web_attacks_graph.tasks()[f"{HARDEN}/judge-models-2"]["inputs"]["artifacts"]["dossier"]
+    assert given["componentInputArtifact"].endswith("judge-models-evidence")
+
+
 def test_only_sanitized_data_is_trained_on_and_only_the_judge_sees_the_test_set(web_attacks_graph):
     tasks = web_attacks_graph.tasks()
     for train in ("for-loop-1/train-classifier", f"{HARDEN}/for-loop-5/train-classifier-2"):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from secmlops import bundle as bundles
 from secmlops import release
+from secmlops.bundle.provenance import statement
 from secmlops.inference_service import write_inference_service
 from secmlops.lifecycle.dossier import hand_on, read_dossier
 from secmlops.lifecycle.evidence import Evidence
@@ -158,6 +160,55 @@ def test_a_good_model_is_signed_published_and_deployed(tmp_path, keys, monkeypat
     assert service["metadata"]["annotations"]["secmlops/model-digest"] == digest
     (container,) = service["spec"]["predictor"]["containers"]
     assert {"name": "STORAGE_URI", "value": uri} in container["env"]
+
+
+def trained(architecture: str, seconds: int, *, material: str = "train") -> Evidence:
+    return Evidence(
+        stage=Stage.MODEL_ENGINEERING,
+        mitigations=(),
+        claim="trained",
+        measured={"architecture": architecture, "copies": seconds},
+        artifacts={
+            material: bundles.bytes_digest(b"data"),
+            "model": bundles.bytes_digest(f"{architecture}{seconds}".encode()),
+        },
+        producer=f"train_classifier-{architecture}",
+        at=datetime.fromtimestamp(seconds, UTC),
+    )
+
+
+def judged(champion: Evidence, seconds: int) -> Evidence:
+    return Evidence(
+        stage=Stage.QUALITY_ASSURANCE,
+        mitigations=(),
+        claim="judged",
+        artifacts={"policy": bundles.bytes_digest(b"policy"), "champion": champion.artifacts["model"]},
+        producer="judge_models",
+        at=datetime.fromtimestamp(seconds, UTC),
+    )
+
+
+def test_provenance_is_that_of_the_champion_and_names_what_was_refused_before_it(monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    first, loser, hardened = trained("svm", 1), trained("mobilebert", 2, material="weights"), trained("svm", 4)
+    records = [first, loser, judged(first, 3), hardened, judged(hardened, 5)]
+    origin = release.provenance(records, "run-1", hardened.artifacts["model"])
+    assert origin.parameters == {"train_classifier-svm": {"architecture": "svm", "copies": 4}}
+    assert {material.name for material in origin.materials} == {"train", "policy"}
+    assert origin.refused == (first.artifacts["model"],)
+    assert origin.builder == "urn:secmlops:builder:local"
+    definition = statement(origin, {})["predicate"]["buildDefinition"]
+    assert definition["internalParameters"] == {
+        "refusedModels": [{"sha256": first.artifacts["model"].removeprefix("sha256:")}]
+    }
+
+
+def test_provenance_of_a_first_champion_refuses_nobody_and_knows_a_cluster(monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    first = trained("svm", 1)
+    origin = release.provenance([first, judged(first, 2)], "run-1", first.artifacts["model"])
+    assert origin.refused == ()
+    assert origin.builder == "urn:secmlops:builder:kubernetes"
 
 
 def test_the_inference_service_is_what_kserve_knows(tmp_path, good, keys, monkeypatch):
