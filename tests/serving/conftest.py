@@ -111,8 +111,9 @@ class ServerProcess:
 
     process: subprocess.Popen
     log: Path
-    http_port: int
-    grpc_port: int
+    name: str
+    http_port: int = 0
+    grpc_port: int = 0
 
     @property
     def url(self) -> str:
@@ -123,7 +124,7 @@ class ServerProcess:
         return self.log.read_text(errors="replace")
 
     def is_ready(self) -> bool:
-        return httpx.get(f"{self.url}/v2/models/{NAME}/ready").status_code == 200
+        return httpx.get(f"{self.url}/v2/models/{self.name}/ready").status_code == 200
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -136,17 +137,24 @@ StartServer = Callable[..., ServerProcess]
 
 @pytest.fixture(scope="module")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Start `python -m serving.web_attacks` on free ports; whatever was started is stopped at the end."""
+    """Start `python -m serving.<use case>` on free ports; whatever was started is stopped at the end."""
     started: list[ServerProcess] = []
 
-    def start(bundle: Path, trusted_key: Path, *flags: str) -> ServerProcess:
+    def start(bundle: Path, trusted_key: Path, *flags: str, name: str = NAME) -> ServerProcess:
         log = tmp_path_factory.mktemp("server") / "log.txt"
-        command = [sys.executable, "-m", "serving.web_attacks", "--host=127.0.0.1", "--http_port=0", "--grpc_port=0"]
-        command += [f"--model_name={NAME}", f"--model_dir={bundle}", f"--trusted_key={trusted_key}", *flags]
+        command = [
+            sys.executable,
+            "-m",
+            f"serving.{name.replace('-', '_')}",
+            "--host=127.0.0.1",
+            "--http_port=0",
+            "--grpc_port=0",
+        ]
+        command += [f"--model_name={name}", f"--model_dir={bundle}", f"--trusted_key={trusted_key}", *flags]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         with log.open("wb") as stream:
             process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=environment)
-        server = ServerProcess(process, log, 0, 0)
+        server = ServerProcess(process, log, name)
         started.append(server)
         while not (found := _LISTENING.search(server.log_text)):
             assert process.poll() is None, server.log_text
