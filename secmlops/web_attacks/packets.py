@@ -7,7 +7,7 @@ stands now, who proposed it, who reviewed it, and when.
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -292,6 +292,22 @@ def export(
     for batch in warehouse.stream(sql, params, binary=WIRE_COLUMNS):
         for row in batch.to_pylist():
             yield _labelled(row)
+
+
+def source_digests(warehouse: Warehouse, packet_ids: Collection[str]) -> dict[str, str]:
+    """What these packets came from: for each source, `sha256:...` over the sorted ids of those it brought.
+
+    A packet's id is the digest of its content, so the same packets give the same digest in any warehouse.
+    """
+    create_tables(warehouse)
+    sql = "SELECT packet_id, source FROM http_packet_records FINAL ORDER BY packet_id"
+    wanted = frozenset(packet_ids)
+    digests: dict[str, Any] = {}
+    for batch in warehouse.stream(sql):
+        for row in batch.to_pylist():
+            if row["packet_id"] in wanted:
+                digests.setdefault(row["source"], hashlib.sha256()).update(f"{row['packet_id']}\n".encode())
+    return {source: f"sha256:{digest.hexdigest()}" for source, digest in sorted(digests.items())}
 
 
 def unlabelled(warehouse: Warehouse) -> Iterator[tuple[str, HttpRequest]]:

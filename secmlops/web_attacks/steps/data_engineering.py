@@ -4,8 +4,9 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from secmlops.bundle import file_digest
 from secmlops.errors import SecmlopsError
@@ -90,11 +91,12 @@ def collect_packets(captures: str, warehouse: str, dossier: str, evidence: str) 
     digests: dict[str, str] = {}
     with open_warehouse(warehouse) as house:
         for file in _captures(captures):
-            stored = packets.store(house, readers.read(file), file.name)
+            name = file.relative_to(captures).as_posix()
+            stored = packets.store(house, readers.read(file), name)
             counts += Counter(
                 requests=stored.read, new=stored.stored, duplicates=stored.duplicates, quarantined=stored.quarantined
             )
-            digests[file.name] = file_digest(file)
+            digests[name] = file_digest(file)
     result = {name: counts[name] for name in ("requests", "new", "duplicates", "quarantined")}
     record = Evidence(
         stage=Stage.DATA_ENGINEERING,
@@ -177,9 +179,12 @@ def prepare_requests(
     with open_warehouse(warehouse) as house:
         exported = packets.export(house, reviewed_only=reviewed_only)
         records = [record for record in exported if record.reviewed or UNDECIDED not in record.tags]
+        sources = packets.source_digests(house, [record.packet_id for record in records])
     if not records:
         raise NothingReviewed(warehouse)
-    return split_requests(records, train, validation_set, test, report_file, dossier, evidence, seed=seed)
+    return split_requests(
+        records, train, validation_set, test, report_file, dossier, evidence, seed=seed, sources=sources
+    )
 
 
 def split_requests(
@@ -192,6 +197,7 @@ def split_requests(
     evidence: str,
     *,
     seed: int,
+    sources: Mapping[str, str] = MappingProxyType({}),
     held_back: float = 0.2,
 ) -> dict[str, int]:
     """What `prepare_requests` does once the records are at hand.
@@ -205,6 +211,7 @@ def split_requests(
         dossier: the evidence so far.
         evidence: the dossier handed on.
         seed: seed of the split.
+        sources: what the records came from, this run's captures or earlier ones: `sha256:...` by name.
         held_back: share of the requests for validation, and again for test.
 
     Returns:
@@ -219,7 +226,7 @@ def split_requests(
     split = preparation.split(records, validation=held_back, test=held_back, seed=seed)
     report.write_data_report(Path(report_file), validation=checked, split=split.report)
     sizes: dict[str, int] = {}
-    digests: dict[str, str] = {}
+    digests = {f"packets of {source}": digest for source, digest in sources.items()}
     for name, part, path in (
         ("train", split.train, train),
         ("validation", split.validation, validation_set),
