@@ -58,7 +58,7 @@ def pipeline(
     Args:
         warehouse: `clickhouse://user@host:port/db`, or on one machine `chdb:///folder`.
         publish_to: folder or `s3://bucket/prefix` for signed bundles.
-        data: IDX files or a folder of labelled images, by path, `s3://` or checksummed web address; empty: 8 x 8 digits.
+        data: images as IDX files or folders, by path, `s3://` or checksummed web address; empty: small digits.
         policy: the gate policy (`pipelines/policies/digits.yaml`).
         variant: which recipes to train side by side.
         attacks: which attacks each of them meets.
@@ -81,7 +81,6 @@ def pipeline(
             train_recipe(
                 train=loaded.outputs["train"],
                 validation=loaded.outputs["validation"],
-                requirements=stated.outputs["requirements"],
                 recipe=recipe,
                 seed=seed,
             ),

@@ -8,7 +8,6 @@ from components import IMAGE
 def train_recipe(
     train: Input[Dataset],
     validation: Input[Dataset],
-    requirements: Input[Artifact],
     recipe: str,
     seed: int,
     model: Output[Model],
@@ -20,7 +19,6 @@ def train_recipe(
     Args:
         train: images to learn from.
         validation: images for early stopping and thresholds.
-        requirements: the policy; its `eps` is what the recipe hardens against.
         recipe: one of `secmlops.digits.recipes.RECIPES`.
         seed: seed of everything random.
         model: unsigned model directory.
@@ -30,7 +28,5 @@ def train_recipe(
     from secmlops.digits.steps import model_engineering
 
     metrics.metadata.update(
-        model_engineering.train_recipe(
-            train.path, validation.path, requirements.path, recipe, model.path, evidence.path, seed=seed
-        )
+        model_engineering.train_recipe(train.path, validation.path, recipe, model.path, evidence.path, seed=seed)
     )

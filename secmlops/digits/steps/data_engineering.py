@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from secmlops.bundle import file_digest
-from secmlops.digits.data_report import write_data_report
 from secmlops.digits.data import load_digits
+from secmlops.digits.data_report import write_data_report
 from secmlops.images.errors import InvalidFile
 from secmlops.images.image_set import write_images
 from secmlops.images.validation import validate
@@ -64,5 +64,5 @@ def load_images(
         producer="load_images",
     )
     hand_on([dossier], evidence, record)
-    say(", ".join(f"{count:,.0f} to {name}" for name, count in zip(("train", "validate", "test"), counts.values())))
+    say("images: " + ", ".join(f"{name} {count:,.0f}" for name, count in counts.items()))
     return counts | {"refused_files": float(len(refused))}

@@ -1,0 +1,204 @@
+"""What an image classifier is worth: on clean images, under attack, by proof, and what an answer costs.
+
+Evidence for MITRE ATLAS AML.M0008 (validate AI model) and AML.M0003 (model hardening).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from secmlops.digits.model import ImageClassifier
+from secmlops.images.image_set import ImageSet
+from secmlops.robustness import attacks
+from secmlops.robustness.attacks.adaptive import through
+from secmlops.robustness.attacks.attack import Classifier
+from secmlops.robustness.certification import certified
+from secmlops.robustness.matrix import AttackMatrix, attack_matrix
+from secmlops.robustness.transformations import Transformed
+
+SHARES_OF_EPS: Final = (0.5, 1.0, 1.5)
+"""The budgets of the matrix, as shares of the policy's eps: half of it, itself, and beyond."""
+
+_SWEPT: Final = "pgd"
+"""Attacks made at every budget; the others only at the policy's."""
+
+_TIMED = 200
+
+
+class Evaluation(BaseModel):
+    """Everything measured about one variant.
+
+    Attributes:
+        recipe: how it was trained.
+        family: of defence.
+        classes: names of the classes.
+        eps: the policy's budget (L-infinity, pixel values).
+        training_eps: what it was hardened against; 0: nothing.
+        n: test images.
+        clean_accuracy: share of all of them that are right.
+        confusion: counts, a row per true class, a column per answer.
+        matrix: the attacks, on `matrix.n` of the images.
+        latency_p50_ms: median time of one image alone through ONNX Runtime, one thread.
+        latency_p95_ms: 95 of 100 are faster.
+        training_s: wall time of all trainings.
+        onnx_difference: largest difference of a logit between ONNX Runtime and PyTorch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: str
+    family: str
+    classes: tuple[str, ...]
+    eps: float
+    training_eps: float
+    n: int
+    clean_accuracy: float
+    confusion: tuple[tuple[int, ...], ...]
+    matrix: AttackMatrix
+    latency_p50_ms: float
+    latency_p95_ms: float
+    training_s: float
+    onnx_difference: float
+
+    @property
+    def certified_accuracy(self) -> float:
+        """Share of the attacked images proved right at the policy's eps; 0 where nothing can be proved."""
+        return next((one.accuracy for one in self.matrix.certified if one.eps == self.eps), 0.0)
+
+    def metrics(self) -> dict[str, float]:
+        """Every figure, by the names that policies use."""
+        at_eps = {
+            f"accuracy_{cell.attack}": cell.accuracy
+            for cell in self.matrix.cells
+            if cell.eps == self.eps and cell.norm == "linf"
+        }
+        found = {
+            "clean_accuracy": self.clean_accuracy,
+            "certified_accuracy": self.certified_accuracy,
+            "masking_alarms": float(len(self.matrix.alarms)),
+            "masking_warnings": float(len(self.matrix.warnings)),
+            "onnx_difference": self.onnx_difference,
+            "latency_p50_ms": self.latency_p50_ms,
+            "latency_p95_ms": self.latency_p95_ms,
+            "training_s": self.training_s,
+            **at_eps,
+        }
+        worst = self.matrix.worst_accuracy(self.eps)
+        return found if worst is None else found | {"robust_accuracy": worst}
+
+
+def evaluate(
+    classifier: ImageClassifier,
+    test: ImageSet,
+    *,
+    recipe: str,
+    family: str,
+    eps: float,
+    training_eps: float,
+    training_s: float,
+    onnx_difference: float,
+    attack_names: Sequence[str],
+    attacked_images: int = 0,
+    seed: int = 0,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> Evaluation:
+    """Measure one classifier.
+
+    Args:
+        classifier: what would be served.
+        test: images that it was not trained on.
+        recipe: how it was trained.
+        family: of defence.
+        eps: the policy's budget.
+        training_eps: what it was hardened against; 0: nothing.
+        training_s: wall time of its trainings.
+        onnx_difference: measured when it was written.
+        attack_names: names out of `attacks.ATTACKS`; those of `_SWEPT` are made at every budget.
+        attacked_images: how many images are attacked, drawn by lot; 0: all.
+        seed: of the attacks and the lot.
+        on_progress: told after every attack.
+
+    Raises:
+        UnknownAttack: no attack has one of the names.
+        ImagesError: the images do not fit the classifier.
+    """
+    answers = classifier.predict(test.images)
+    labels, answered = torch.from_numpy(test.labels), torch.from_numpy(answers.labels)
+    order = np.random.default_rng(seed).permutation(len(test))[: attacked_images or len(test)]
+    chosen = test.take(np.sort(order))
+    images, true = torch.from_numpy(chosen.images), torch.from_numpy(chosen.labels)
+    matrix = attack_matrix(
+        attackable(classifier.network),
+        images,
+        true,
+        plan(attack_names, eps, seed),
+        certified=_proved(classifier, images, true, eps),
+        training_eps=training_eps or None,
+        on_progress=on_progress,
+    )
+    p50, p95 = _latency_ms(classifier, test.images)
+    return Evaluation(
+        recipe=recipe,
+        family=family,
+        classes=test.classes,
+        eps=eps,
+        training_eps=training_eps,
+        n=len(test),
+        clean_accuracy=float((labels == answered).double().mean()),
+        confusion=_confusion(labels, answered, len(test.classes)),
+        matrix=matrix,
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        training_s=training_s,
+        onnx_difference=onnx_difference,
+    )
+
+
+def attackable(network: nn.Module) -> Classifier:
+    """The network as an attacker who knows it attacks it: through a transformation that hides the gradient (BPDA)."""
+    return through(network.transformation, network.network) if isinstance(network, Transformed) else network
+
+
+def plan(names: Sequence[str], eps: float, seed: int) -> list[attacks.Attack]:
+    """Every attack at the policy's eps, and the swept one at the other budgets, weakest first."""
+    budgets = {name: SHARES_OF_EPS if name == _SWEPT else (1.0,) for name in names}
+    return [_seeded(name, eps * share, seed) for name, shares in budgets.items() for share in shares]
+
+
+def _seeded(name: str, eps: float, seed: int) -> attacks.Attack:
+    try:
+        return attacks.build(name, eps, seed=seed)
+    except attacks.UnknownSetting:  # nothing in it is drawn by lot
+        return attacks.build(name, eps)
+
+
+def _proved(classifier: ImageClassifier, images: Tensor, labels: Tensor, eps: float) -> dict[float, Tensor]:
+    if not classifier.config.certifiable:
+        return {}
+    found, open_ = {}, torch.arange(len(images))
+    for budget in (eps * share for share in SHARES_OF_EPS):  # ascending: what falls within one falls within the next
+        proved = torch.zeros(len(images), dtype=torch.bool)
+        open_ = open_[certified(classifier.network, images[open_], labels[open_], budget)]
+        proved[open_] = True
+        found[budget] = proved
+    return found
+
+
+def _confusion(labels: Tensor, answered: Tensor, classes: int) -> tuple[tuple[int, ...], ...]:
+    counts = torch.bincount(labels * classes + answered, minlength=classes * classes).reshape(classes, classes)
+    return tuple(tuple(row) for row in counts.tolist())
+
+
+def _latency_ms(classifier: ImageClassifier, images: np.ndarray) -> tuple[float, float]:
+    times = []
+    for image in images[:_TIMED]:
+        began = time.perf_counter()
+        classifier.predict(image[None])
+        times.append(1000 * (time.perf_counter() - began))
+    p50, p95 = np.percentile(times, (50, 95))
+    return float(p50), float(p95)

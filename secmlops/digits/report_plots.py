@@ -1,0 +1,158 @@
+"""The pictures of the variants' report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from secmlops.digits.choosing import Candidate
+from secmlops.pictures import COLOURS, LINES, STYLE, svg_uri
+
+_MARKERS = "osD^vPX*"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture with what it says.
+
+    Attributes:
+        heading: its title.
+        caption: how to read it.
+        uri: the picture itself.
+    """
+
+    heading: str
+    caption: str
+    uri: str
+
+
+def draw_all(candidates: Sequence[Candidate], front: set[int]) -> list[Picture]:
+    """All pictures.
+
+    Args:
+        candidates: the variants.
+        front: `id` of those on the Pareto front.
+    """
+    with rc_context(STYLE):
+        drawn = [
+            Picture(
+                "Accuracy against the attacker's budget",
+                "PGD; dotted: what is proved. The standard model falls at once, a hardened one late.",
+                svg_uri(_budgets(candidates)),
+            ),
+        ]
+        if len(candidates) > 1:
+            drawn += [
+                Picture(
+                    "Security against performance",
+                    "Further up and to the right is better. Filled: no other variant is better in everything.",
+                    svg_uri(_trade_off(candidates, front)),
+                ),
+                Picture("What it costs", "Time to train, and to answer one image.", svg_uri(_costs(candidates))),
+            ]
+        else:
+            drawn.append(
+                Picture(
+                    "What was read as what",
+                    "Untouched images; a row per true class.",
+                    svg_uri(_confusion(candidates[0])),
+                )
+            )
+        return drawn
+
+
+def _axes(width: float = 6.4, height: float = 4.6) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _budgets(candidates: Sequence[Candidate]) -> Figure:
+    figure, axes = _axes()
+    for number, candidate in enumerate(candidates):
+        matrix = candidate.evaluation.matrix
+        swept = sorted((cell.eps, cell.accuracy) for cell in matrix.cells if cell.attack == "pgd")
+        points = [(0.0, matrix.clean_accuracy), *swept]
+        colour = COLOURS[number % len(COLOURS)]
+        line = LINES[number // len(COLOURS) % len(LINES)]
+        axes.plot(
+            *zip(*points, strict=True),
+            line,
+            marker=_MARKERS[number % len(_MARKERS)],
+            color=colour,
+            linewidth=2,
+            label=candidate.evaluation.recipe,
+        )
+        if matrix.certified:
+            proved = [(one.eps, one.accuracy) for one in matrix.certified]
+            axes.plot(*zip(*proved, strict=True), ":", color=colour, linewidth=2)
+    axes.set_xlabel("largest change of a pixel (eps)")
+    axes.set_ylabel("images read rightly")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_ylim(-0.03, 1.03)
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
+    return figure
+
+
+def _trade_off(candidates: Sequence[Candidate], front: set[int]) -> Figure:
+    figure, axes = _axes()
+    for number, candidate in enumerate(candidates):
+        metrics, on_front = candidate.evaluation.metrics(), id(candidate) in front
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(
+            metrics["clean_accuracy"],
+            metrics["robust_accuracy"],
+            _MARKERS[number % len(_MARKERS)],
+            color=colour,
+            markerfacecolor=colour if on_front else "none",
+            markersize=11,
+            markeredgewidth=2,
+            label=candidate.evaluation.recipe,
+        )
+    axes.set_xlabel("untouched images read rightly")
+    axes.set_ylabel("attacked images read rightly (worst case)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_ylim(-0.03, 1.03)
+    axes.legend(frameon=False, fontsize=9, loc="best")
+    return figure
+
+
+def _costs(candidates: Sequence[Candidate]) -> Figure:
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    names = [candidate.evaluation.recipe for candidate in candidates]
+    columns = (
+        ("training_s", "training (s)", COLOURS[0]),
+        ("latency_p95_ms", "one image, slowest 5 % (ms)", COLOURS[1]),
+    )
+    for number, (metric, label, colour) in enumerate(columns, 1):
+        axes = figure.add_subplot(1, 2, number)
+        axes.set_axisbelow(True)
+        axes.barh(names, [candidate.evaluation.metrics()[metric] for candidate in candidates], color=colour)
+        axes.invert_yaxis()
+        axes.set_xlabel(label)
+        if number > 1:
+            axes.set_yticklabels([])
+    return figure
+
+
+def _confusion(candidate: Candidate) -> Figure:
+    figure, axes = _axes()
+    counts = candidate.evaluation.confusion
+    axes.imshow(counts, cmap="Blues")
+    axes.grid(visible=False)
+    classes = candidate.evaluation.classes
+    axes.set_xticks(range(len(classes)), labels=classes)
+    axes.set_yticks(range(len(classes)), labels=classes)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("truth")
+    half = max(map(max, counts)) / 2
+    for y, row in enumerate(counts):
+        for x, count in enumerate(row):
+            if count:
+                axes.text(
+                    x, y, f"{count:,}", ha="center", va="center", fontsize=8, color="white" if count > half else "black"
+                )
+    return figure
