@@ -1,101 +1,27 @@
-"""The `secmlops` command: what the pipeline's components do, for people without a cluster."""
+"""`secmlops web-attacks`: detect attacks in HTTP requests."""
 
-import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
-from typing import IO, Annotated, Any, BinaryIO, cast
+from typing import IO, Annotated
 
 import typer
 
+from secmlops.cli.running import (
+    REFUSED,
+    dump,
+    failing_clearly,
+    open_input,
+    open_output,
+    policy_of_pipeline,
+    require_passed,
+)
 from secmlops.errors import SecmlopsError
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Secure MLOps: train, judge, sign and verify models."
-)
-web_attacks = typer.Typer(no_args_is_help=True, help="Detect attacks in HTTP requests.")
-app.add_typer(web_attacks, name="web-attacks")
-
-FAILED = 1
-REFUSED = 3
-
-
-@app.callback()
-def _main() -> None:
-    """Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the gate or by verification."""
-
-
-@contextmanager
-def _failing_clearly(code: int = FAILED) -> Iterator[None]:
-    """Turn our own errors into one sentence and an exit code."""
-    try:
-        yield
-    except SecmlopsError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(code) from None
-    except FileNotFoundError as error:
-        typer.echo(f"error: no such file: {error.filename}", err=True)
-        raise typer.Exit(FAILED) from None
-
-
-@contextmanager
-def _input(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        yield cast(BinaryIO, sys.stdin.buffer)
-    else:
-        with open(name, "rb") as file:
-            yield file
-
-
-@contextmanager
-def _output(name: str) -> Iterator[IO[str]]:
-    if name == "-":
-        yield sys.stdout
-    else:
-        with open(name, "w", encoding="utf-8", newline="\n") as file:
-            yield file
-
-
-def _policy_of_pipeline(name: str) -> Path:
-    """The policy file that ships beside the pipeline of that name."""
-    return Path(str(files("pipelines"))) / "policies" / f"{name}.yaml"
-
-
-def _write_refused(refused: IO[str], number: int, line: bytes, error: SecmlopsError) -> None:
-    refused.write(_dump({"line": number, "reason": str(error), "data": line.decode("latin-1")}))
-
-
-def _dump(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
+app = typer.Typer(no_args_is_help=True, help="Detect attacks in HTTP requests.")
 
 
 @app.command()
-def keygen(out: Annotated[Path, typer.Option(help="Writes OUT (private, mode 0600) and OUT.pub.")]) -> None:
-    """Make a key pair for signing model bundles (ECDSA P-256)."""
-    from secmlops import bundle
-
-    with _failing_clearly():
-        private, public = bundle.keygen(out)
-    typer.echo(f"{private}\n{public}")
-
-
-@app.command()
-def verify(
-    bundle_dir: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The model bundle.")],
-    trusted_key: Annotated[Path, typer.Option(help="Public key of the signer.")],
-) -> None:
-    """Check a bundle's signature and its gate verdict, as every loader does."""
-    from secmlops import bundle
-
-    with _failing_clearly(REFUSED):
-        verified = bundle.verify(bundle_dir, trusted_key)
-    typer.echo(f"ok {verified.model_digest}")
-
-
-@web_attacks.command()
 def read(
     captures: Annotated[
         list[str], typer.Argument(help="pcap, pcapng, HAR, logs, raw HTTP, CSV or JSON lines; - is stdin.")
@@ -107,21 +33,21 @@ def read(
     """Read HTTP requests from captures."""
     from secmlops.web_attacks import jsonl, readers
 
-    with _failing_clearly(), _output(out) as requests, _output(quarantine or os.devnull) as refused:
+    with failing_clearly(), open_output(out) as requests, open_output(quarantine or os.devnull) as refused:
         read_count = quarantined = 0
         for capture in captures:
             source = sys.stdin.buffer if capture == "-" else capture
             for item in readers.read(source, format=format):
                 if isinstance(item, readers.Quarantined):
                     quarantined += 1
-                    refused.write(_dump(item.to_json()))
+                    refused.write(dump(item.to_json()))
                 else:
                     read_count += 1
-                    requests.write(_dump(jsonl.to_json(item)))
+                    requests.write(dump(jsonl.to_json(item)))
     typer.echo(f"{read_count:,} requests read, {quarantined:,} records quarantined", err=True)
 
 
-@web_attacks.command()
+@app.command()
 def train(
     data: Annotated[str, typer.Option(help="Labelled requests as JSON lines; - is stdin.")],
     out: Annotated[Path, typer.Option(help="Folder of the signed bundle; must not exist.")],
@@ -149,13 +75,13 @@ def train(
     from secmlops.lifecycle.policy import load_policy
     from secmlops.web_attacks.building import build
 
-    with _failing_clearly(), _input(data) as lines, _output(quarantine or os.devnull) as refused:
+    with failing_clearly(), open_input(data) as lines, open_output(quarantine or os.devnull) as refused:
         built = build(
             lines,
             out,
             signing_key,
             model=model,
-            policy=load_policy(policy or _policy_of_pipeline("web_attacks")),
+            policy=load_policy(policy or policy_of_pipeline("web_attacks")),
             site_normals=site_normals,
             weights=weights,
             mutated_copies=mutated_copies,
@@ -170,13 +96,10 @@ def train(
         typer.echo(f"{built.unreadable:,} lines could not be read and were left out", err=True)
     if built.unreviewed:
         typer.echo(f"labels that nobody reviewed, left out: {built.unreviewed:,}", err=True)
-    if not built.verdict.passed:
-        failed = "; ".join(f"{result.metric}: {result.reason}" for result in built.verdict.failures)
-        typer.echo(f"error: the gate refused the model ({failed})", err=True)
-        raise typer.Exit(REFUSED)
+    require_passed(built.verdict)
 
 
-@web_attacks.command()
+@app.command()
 def score(
     bundle_dir: Annotated[Path, typer.Option("--bundle", help="The signed model bundle.")],
     trusted_key: Annotated[Path, typer.Option(help="Public key of the signer.")],
@@ -186,14 +109,14 @@ def score(
     """Score requests with a verified bundle, as a stream."""
     from secmlops.web_attacks import scoring
 
-    with _failing_clearly(REFUSED):
+    with failing_clearly(REFUSED):
         classifier = scoring.open_classifier(bundle_dir, trusted_key)
-    with _failing_clearly(), _input(source) as lines, _output(out) as answers:
+    with failing_clearly(), open_input(source) as lines, open_output(out) as answers:
         for answer in scoring.score_lines(classifier, lines):
-            answers.write(_dump(answer))
+            answers.write(dump(answer))
 
 
-@web_attacks.command("review-export")
+@app.command("review-export")
 def review_export(
     warehouse: Annotated[str, typer.Option(help="chdb:///folder or clickhouse://user@host:port/db.")],
     out: Annotated[Path, typer.Option(help="File for reviewers: .csv or .jsonl.")],
@@ -202,12 +125,12 @@ def review_export(
     from secmlops.storage.warehouse import open_warehouse
     from secmlops.web_attacks import labels
 
-    with _failing_clearly(), open_warehouse(warehouse) as house:
+    with failing_clearly(), open_warehouse(warehouse) as house:
         count = labels.export_for_review(house, out)
     typer.echo(f"{count:,} labels wait for review in {out}", err=True)
 
 
-@web_attacks.command("review-import")
+@app.command("review-import")
 def review_import(
     warehouse: Annotated[str, typer.Option(help="chdb:///folder or clickhouse://user@host:port/db.")],
     reviews: Annotated[Path, typer.Argument(help="The file that reviewers filled in.")],
@@ -217,10 +140,10 @@ def review_import(
     from secmlops.storage.warehouse import open_warehouse
     from secmlops.web_attacks import labels
 
-    with _failing_clearly(), open_warehouse(warehouse) as house:
+    with failing_clearly(), open_warehouse(warehouse) as house:
         done = labels.import_reviews(house, reviews, by=by)
     typer.echo(f"{done.agreed:,} agreed, {done.changed:,} changed, {done.rejected:,} rejected", err=True)
 
 
-if __name__ == "__main__":
-    app()
+def _write_refused(refused: IO[str], number: int, line: bytes, error: SecmlopsError) -> None:
+    refused.write(dump({"line": number, "reason": str(error), "data": line.decode("latin-1")}))

@@ -1,0 +1,5 @@
+"""`python -m secmlops.cli`."""
+
+from secmlops.cli import app
+
+app()

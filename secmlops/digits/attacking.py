@@ -1,0 +1,195 @@
+"""Attack a classifier that is about to be served, or is: every attack at every budget, and what can be proved."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from secmlops.bundle import Bundle
+from secmlops.digits.data import load_digits
+from secmlops.digits.evaluation import attackable
+from secmlops.digits.model import ImageClassifier, InvalidImages, load_classifier
+from secmlops.images.image_set import ImageSet
+from secmlops.robustness import attacks
+from secmlops.robustness.certification import certified
+from secmlops.robustness.matrix import AttackMatrix, attack_matrix
+
+Progress = Callable[[int, int, str], None]
+
+
+class AttackReport(BaseModel):
+    """How a bundle's model stands attacks.
+
+    Attributes:
+        model_digest: `sha256:...` of the model.
+        data: what it was attacked on.
+        sources: `sha256:...` of what was read there, by name.
+        test_images: images of the test set, `matrix.n` of which were attacked.
+        seed: of the attacks and of the choice of images.
+        matrix: accuracy per attack and budget, the worst case, what is proved, and what is suspicious about it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_digest: str
+    data: str
+    sources: dict[str, str]
+    test_images: int
+    seed: int
+    matrix: AttackMatrix
+
+
+def attack_bundle(
+    opened: Bundle,
+    data: str,
+    names: Sequence[str],
+    budgets: Sequence[float],
+    *,
+    images: int = 0,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> AttackReport:
+    """Attack the model of a verified bundle on the test images of some data.
+
+    Args:
+        opened: the bundle, as `secmlops.bundle.load` gives it.
+        data: a URI as `load_digits` takes it; its test images are attacked.
+        names: names out of `attacks.ATTACKS`.
+        budgets: sizes of the attacks, in their own norm (L-infinity for most).
+        images: how many test images are attacked, drawn by lot; 0: all.
+        seed: of the attacks and the lot.
+        on_progress: told after every attack.
+
+    Raises:
+        InvalidModel: the bundle holds no image classifier.
+        UnknownAttack, BadBudget: an attack that is none.
+        InvalidImages: the images are not of the shape or classes that the model takes.
+    """
+    plan = planned(names, budgets, seed)
+    classifier = load_classifier(opened.model_files())
+    splits = load_digits(data)
+    matrix = attack_classifier(
+        classifier,
+        drawn(splits.test, images, seed),
+        plan,
+        training_eps=_training_eps(opened.card),
+        on_progress=on_progress,
+    )
+    return AttackReport(
+        model_digest=opened.model_digest,
+        data=data,
+        sources=dict(splits.sources),
+        test_images=len(splits.test),
+        seed=seed,
+        matrix=matrix,
+    )
+
+
+def attack_classifier(
+    classifier: ImageClassifier,
+    chosen: ImageSet,
+    plan: Sequence[attacks.Attack],
+    *,
+    training_eps: float | None = None,
+    on_progress: Progress | None = None,
+) -> AttackMatrix:
+    """Attack a classifier with all that is known of it, and prove what can be proved at the same L-infinity budgets.
+
+    Args:
+        classifier: what is attacked.
+        chosen: images with their true labels.
+        plan: the attacks.
+        training_eps: what it was hardened against, if that is known.
+        on_progress: told after every attack.
+
+    Raises:
+        InvalidImages: the images are not of the shape or classes that the model takes.
+    """
+    require_same_kind(classifier, chosen)
+    images, labels = torch.from_numpy(chosen.images), torch.from_numpy(chosen.labels)
+    return attack_matrix(
+        attackable(classifier.network),
+        images,
+        labels,
+        plan,
+        certified=proved(classifier, chosen, {attack.eps for attack in plan if attack.norm == "linf"}),
+        training_eps=training_eps,
+        on_progress=on_progress,
+    )
+
+
+def planned(names: Sequence[str], budgets: Sequence[float], seed: int) -> list[attacks.Attack]:
+    """Every attack at every budget; with the seed, where anything in it is drawn by lot.
+
+    Raises:
+        UnknownAttack, BadBudget: an attack that is none.
+    """
+    return [_seeded(name, eps, seed) for name in dict.fromkeys(names) for eps in sorted(set(budgets))]
+
+
+def drawn(images: ImageSet, count: int, seed: int) -> ImageSet:
+    """So many images, drawn by lot and in their order; all where 0 are asked for."""
+    order = np.random.default_rng(seed).permutation(len(images))
+    return images.take(np.sort(order[: count or len(images)]))
+
+
+def proved(classifier: ImageClassifier, chosen: ImageSet, budgets: set[float]) -> dict[float, torch.Tensor]:
+    """For each L-infinity budget, whether each image is proved right, bool (n,); nothing where no bounds apply."""
+    if not classifier.config.certifiable:
+        return {}
+    images, labels = torch.from_numpy(chosen.images), torch.from_numpy(chosen.labels)
+    found, open_ = {}, torch.arange(len(images))
+    for eps in sorted(budgets):  # ascending: what falls within one falls within the next
+        open_ = open_[certified(classifier.network, images[open_], labels[open_], eps)]
+        found[eps] = torch.zeros(len(images), dtype=torch.bool)
+        found[eps][open_] = True
+    return found
+
+
+def require_same_kind(classifier: ImageClassifier, images: ImageSet) -> None:
+    """Check that images are of the shape and classes that a model takes.
+
+    Raises:
+        InvalidImages: they are not.
+    """
+    config = classifier.config
+    if (images.shape, images.classes) != (config.image_shape, config.classes):
+        raise InvalidImages(
+            f"the images are {list(images.shape)} with {len(images.classes)} classes, the model takes "
+            f"{list(config.image_shape)} with {', '.join(config.classes[:12])}: name the data that it was made for"
+        )
+
+
+def table(matrix: AttackMatrix) -> str:
+    """The matrix as text: a line per attack, a column per budget; shares of all images that stay right, in percent."""
+    budgets = sorted({cell.eps for cell in matrix.cells} | {share.eps for share in matrix.certified})
+    lines = [("eps", *(f"{eps:g}" for eps in budgets)), ("clean", *[_percent(matrix.clean_accuracy)] * len(budgets))]
+    for name in dict.fromkeys(cell.attack for cell in matrix.cells):
+        found = {cell.eps: cell.accuracy for cell in matrix.cells if cell.attack == name}
+        lines.append((name, *(_percent(found.get(eps)) for eps in budgets)))
+    lines.append(("worst case", *(_percent(matrix.worst_accuracy(eps)) for eps in budgets)))
+    if matrix.certified:
+        found = {share.eps: share.accuracy for share in matrix.certified}
+        lines.append(("certified", *(_percent(found.get(eps)) for eps in budgets)))
+    width = max(len(line[0]) for line in lines)
+    rows = [line[0].ljust(width) + "".join(value.rjust(8) for value in line[1:]) for line in lines]
+    return "\n".join([*rows, f"of {matrix.n:,} images"])
+
+
+def _seeded(name: str, eps: float, seed: int) -> attacks.Attack:
+    try:
+        return attacks.build(name, eps, seed=seed)
+    except attacks.UnknownSetting:  # nothing in it is drawn by lot
+        return attacks.build(name, eps)
+
+
+def _training_eps(card: Mapping[str, object]) -> float | None:
+    training = card.get("training")
+    eps = training.get("training_eps") if isinstance(training, Mapping) else None
+    return float(eps) if isinstance(eps, int | float) and eps > 0 and math.isfinite(eps) else None
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"
