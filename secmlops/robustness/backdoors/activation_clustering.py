@@ -18,7 +18,7 @@ _COMPONENTS = 10
 _SILHOUETTE_SAMPLE = 2_000
 
 
-class Tests(BaseModel):
+class Criteria(BaseModel):
     """When a split is taken for a backdoor.
 
     Attributes:
@@ -73,20 +73,20 @@ class Clustering:
 
 
 def activation_clustering(
-    network: nn.Module, images: Tensor, labels: Tensor, *, tests: Tests | None = None, seed: int = 0
+    network: nn.Module, images: Tensor, labels: Tensor, *, criteria: Criteria | None = None, seed: int = 0
 ) -> Clustering:
     """Look for a backdoor in the training set (images (n, c, h, w), labels (n,)) that a network was trained on."""
-    tests = tests or Tests()
+    criteria = criteria or Criteria()
     activations = last_hidden(network, images)
     suspects = torch.zeros(len(images), dtype=torch.bool)
     splits = []
     for label in labels.unique().tolist():
         of_class = torch.nonzero(labels == label).flatten()
-        if len(of_class) < tests.fewest:
+        if len(of_class) < criteria.fewest:
             continue
         smaller, silhouette = _two_parts(activations[of_class].double().numpy(), seed)
         share = float(smaller.mean())
-        accused = share <= tests.largest_share and silhouette >= tests.least_silhouette
+        accused = share <= criteria.largest_share and silhouette >= criteria.least_silhouette
         splits.append(Split(label, len(of_class), share, silhouette, accused))
         if accused:
             suspects[of_class[torch.from_numpy(smaller)]] = True

@@ -1,6 +1,5 @@
 """Finding the images of a backdoor, leaving them out, and training again until nothing is accused any more."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +7,7 @@ from torch import Tensor, nn
 
 from secmlops.robustness.backdoors.carriers import find_carriers
 from secmlops.robustness.backdoors.neural_cleanse import Reconstruction, Search, reconstruct
-
-Train = Callable[[Tensor, Tensor], nn.Module]
-"""Images (n, c, h, w) and labels (n,) to a trained network."""
+from secmlops.robustness.trainer import Train
 
 _ROUNDS = 3
 

@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from secmlops.robustness.backdoors.activation_clustering import activation_clustering
-from secmlops.robustness.backdoors.cleanup import Train, clean_up
+from secmlops.robustness.backdoors.cleanup import clean_up
 from secmlops.robustness.backdoors.neural_cleanse import Search, reconstruct
 from secmlops.robustness.backdoors.spectral_signatures import spectral_signatures
 from secmlops.robustness.backdoors.trigger import Kind, PoisonedSet, attack_success, corner_patch, poison
+from secmlops.robustness.trainer import Train
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Progress = Callable[[int, int, str], None]
@@ -40,7 +41,7 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     target: int = Field(default=0, ge=0)
-    share: float = Field(default=0.05, gt=0, lt=1)
+    share: float = Field(default=0.1, gt=0, lt=1)
     kind: Kind = "dirty_label"
     patch: int | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)

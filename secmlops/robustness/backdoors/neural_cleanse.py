@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from secmlops.robustness.backdoors.trigger import Trigger
+from secmlops.robustness.hardening.fit import FitConfig, precision_of
 
 ANOMALOUS = 3.0
 """Anomaly index above which a class is accused: about one in a thousand, were the sizes log-normally distributed."""
@@ -81,6 +82,7 @@ def reconstruct(network: nn.Module, images: Tensor, classes: int, search: Search
     patterns = torch.zeros((classes, 1, *shape), requires_grad=True)
     optimizer = torch.optim.Adam([masks, patterns], lr=search.learning_rate, betas=(0.5, 0.9))
     targets = torch.arange(classes)
+    half = precision_of(FitConfig(), images.device) == "bfloat16"
     with torch.no_grad():
         own = torch.cat([network(batch).argmax(dim=1) for batch in images.split(1024)])
     prices, turned = torch.full((classes,), search.price), torch.zeros(classes)
@@ -90,7 +92,9 @@ def reconstruct(network: nn.Module, images: Tensor, classes: int, search: Search
         drawn = torch.randint(len(images), (search.batch_size,), generator=generator)
         mask, pattern = masks.sigmoid(), patterns.sigmoid()
         marked = (1 - mask) * images[drawn] + mask * pattern
-        logits = network(marked.flatten(0, 1)).unflatten(0, (classes, -1))
+        batch = marked.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits = network(batch).float().unflatten(0, (classes, -1))
         wanted = targets[:, None].expand(classes, len(drawn))
         others = (own[drawn][None] != targets[:, None]).float()
         loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view_as(others)
