@@ -97,7 +97,7 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_an_interrupted_training_resumes_to_the_same_weights(digits, tmp_path, precision):
     images, labels = digits[0][:320], digits[1][:320]
     config = FitConfig(epochs=4, batch_size=32, averaging=0.9, shift=1, seed=3, precision=precision)
