@@ -28,6 +28,7 @@ from secmlops.progress import RESULT, UNDER_WAY
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([^']+)'")
 _FINISHED = re.compile(r"Task '([^']+)' finished with status (\w+)")
+_ITERATION = re.compile(r"-iteration-(\d+)$")
 _RAISED = re.compile(r"^\s*(?:[\w.]*\.)?([A-Z]\w*): (.+)$")
 
 
@@ -187,4 +188,6 @@ def _outputs(root: Path) -> dict[str, dict[str, Any]]:
 
 def _executed(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for written in sorted(root.rglob("executor_output.json")):
-        yield written.parent.name, json.loads(written.read_text())
+        loop = _ITERATION.search(written.parent.parent.name)
+        name = f"{written.parent.name}-{loop[1]}" if loop else written.parent.name
+        yield name, json.loads(written.read_text())

@@ -16,6 +16,7 @@ from secmlops.images.image_set import ImageSet
 from secmlops.robustness.attacks.pgd import Pgd
 from secmlops.robustness.classifiers import ClassifierConfig, build_classifier
 from secmlops.robustness.hardening.adversarial_training import CrossEntropy, FgsmTraining, RobustAccuracy, Trades
+from secmlops.robustness.hardening.certified_training import AttackedAndBounded, Growth, IntervalBoundPropagation
 from secmlops.robustness.hardening.distillation import Distillation, HotCrossEntropy
 from secmlops.robustness.hardening.ensemble import Ensemble
 from secmlops.robustness.hardening.fit import FitConfig, FitReport, Objective, Progress, fit
@@ -133,6 +134,7 @@ class UnknownRecipe(SecmlopsError):
 
 
 _TRADES = FitConfig(epochs=20, learning_rate=2e-3, averaging=0.999, shift=1)
+_CERTIFIED = FitConfig(epochs=25, batch_size=128, learning_rate=2e-3, warm_up=0.3, averaging=0.998, shift=1)
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -176,6 +178,24 @@ RECIPES: dict[str, Recipe] = {
             fit=_TRADES,
             members=(Member(hidden=(512,), activation="silu"),),
             choose_best=True,
+        ),
+        Recipe(
+            name="certified_small",
+            family="certified robustness",
+            sources=("De Palma et al. 2024", "Gowal et al. 2019"),
+            atlas=("AML.M0003",),
+            eps=0.1,
+            objective=AttackedAndBounded(eps=0.11, bounded=0.5, growth=Growth(0.01, 0.4)),
+            fit=_CERTIFIED,
+        ),
+        Recipe(
+            name="certified_large",
+            family="certified robustness",
+            sources=("Gowal et al. 2019",),
+            atlas=("AML.M0003",),
+            eps=0.3,
+            objective=IntervalBoundPropagation(eps=0.31, growth=Growth(0.02, 0.5)),
+            fit=_CERTIFIED,
         ),
         Recipe(
             name="distillation",

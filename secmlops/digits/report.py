@@ -152,7 +152,7 @@ def _row(candidate: Candidate, columns: Sequence[_Column], on_front: bool) -> _R
     return _Row(
         name=evaluation.recipe,
         family=evaluation.family,
-        training_eps=f"{evaluation.training_eps:g}" if evaluation.training_eps else "",
+        training_eps=f"{evaluation.training_eps:.3g}" if evaluation.training_eps else "",
         cells=tuple(cells),
         passed=candidate.verdict.passed,
         failed=", ".join(title_of(one.metric).lower() for one in candidate.verdict.failures),

@@ -86,7 +86,7 @@ def _budgets(candidates: Sequence[Candidate]) -> Figure:
             label=candidate.evaluation.recipe,
         )
         if matrix.certified:
-            proved = [(one.eps, one.accuracy) for one in matrix.certified]
+            proved = [(0.0, matrix.clean_accuracy), *((one.eps, one.accuracy) for one in matrix.certified)]
             axes.plot(*zip(*proved, strict=True), ":", color=colour, linewidth=2)
     axes.set_xlabel("largest change of a pixel (eps)")
     axes.set_ylabel("images read rightly")
@@ -114,8 +114,9 @@ def _trade_off(candidates: Sequence[Candidate], front: set[int]) -> Figure:
     axes.set_xlabel("untouched images read rightly")
     axes.set_ylabel("attacked images read rightly (worst case)")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     axes.set_ylim(-0.03, 1.03)
+    axes.margins(x=0.15)
     axes.legend(frameon=False, fontsize=9, loc="best")
     return figure
 

@@ -1,0 +1,56 @@
+"""Evaluations made by hand, for what comes after measuring."""
+
+from secmlops.digits.evaluation import Evaluation
+from secmlops.lifecycle.policy import Policy, load_policy
+from secmlops.robustness.matrix import AttackMatrix, Cell, CertifiedShare, WorstCase
+from secmlops.robustness.verdicts import Finding
+from tests.conftest import ROOT
+
+EPS = 0.1
+
+
+def policy() -> Policy:
+    return load_policy(ROOT / "pipelines" / "policies" / "digits.yaml")
+
+
+def evaluation(
+    recipe: str = "fgsm",
+    *,
+    clean: float = 0.98,
+    robust: float = 0.8,
+    certified: float | None = None,
+    alarms: tuple[str, ...] = (),
+    latency_ms: float = 1.0,
+    training_s: float = 10.0,
+) -> Evaluation:
+    """An evaluation in which PGD is the only attack."""
+    cells = tuple(
+        Cell(attack="pgd", norm="linf", eps=eps, n=50, accuracy=accuracy, mean_distance=None, seconds=0.1)
+        for eps, accuracy in ((EPS / 2, (clean + robust) / 2), (EPS, robust))
+    )
+    matrix = AttackMatrix(
+        n=50,
+        clean_accuracy=clean,
+        cells=cells,
+        worst=tuple(
+            WorstCase(norm="linf", eps=cell.eps, n=50, accuracy=cell.accuracy, attacks=("pgd",)) for cell in cells
+        ),
+        certified=() if certified is None else (CertifiedShare(eps=EPS, n=50, accuracy=certified),),
+        alarms=tuple(Finding(kind="order", text=text) for text in alarms),
+        warnings=(),
+    )
+    return Evaluation(
+        recipe=recipe,
+        family="none" if recipe == "standard" else "adversarial training",
+        classes=("0", "<b>"),
+        eps=EPS,
+        training_eps=0.0 if recipe == "standard" else EPS,
+        n=100,
+        clean_accuracy=clean,
+        confusion=((50, 1), (1, 48)),
+        matrix=matrix,
+        latency_p50_ms=latency_ms / 2,
+        latency_p95_ms=latency_ms,
+        training_s=training_s,
+        onnx_difference=1e-6,
+    )

@@ -1,0 +1,72 @@
+"""What a reader is told about the variants."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from secmlops.digits import report
+from secmlops.digits.choosing import Candidate
+from secmlops.lifecycle.gate import judge
+from tests.unit.digits.measured import evaluation, policy
+
+
+def candidate(name: str, **measured) -> Candidate:
+    found = evaluation(name, **measured)
+    return Candidate(Path(name), found, judge(policy(), found.metrics(), f"sha256:{'0' * 64}"))
+
+
+def written(tmp_path: Path, *candidates: Candidate) -> str:
+    report.write_report(tmp_path / "report.html", candidates)
+    return (tmp_path / "report.html").read_text()
+
+
+class Text(HTMLParser):
+    def __init__(self, page: str):
+        super().__init__()
+        self.text = ""
+        self.feed(page)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_verdict_stands_first_and_names_the_champion(tmp_path):
+    page = written(tmp_path, candidate("standard", robust=0.1), candidate("trades", robust=0.9, certified=0.4))
+    text = Text(page).text
+    assert "trades may be served: it meets all 5 requirements" in text
+    assert "For 400 of 1,000 it is proved" in text
+    assert "What survives attackers who know it: trades (+80 points)." in text
+    assert "Without any defence 10 % of attacked images are read rightly." in text
+
+
+def test_a_defence_that_falls_to_those_who_know_it_is_named(tmp_path):
+    text = Text(
+        written(
+            tmp_path,
+            candidate("standard", robust=0.1),
+            candidate("distillation", robust=0.12),
+            candidate("trades", robust=0.9),
+        )
+    ).text
+    assert "What does not, though it may stop attackers who do not know it: distillation (+2 points)." in text
+
+
+def test_when_nothing_passes_the_page_says_what_is_missing_and_why_it_matters(tmp_path):
+    text = Text(written(tmp_path, candidate("standard", robust=0.1), candidate("fgsm", robust=0.5))).text
+    assert "No variant may be served: the best, fgsm fails 1 of 5 requirements" in text
+    assert "Worst case: 50.0 %, must be at least 70.0 %" in text
+
+
+def test_alarms_are_shown(tmp_path):
+    text = Text(written(tmp_path, candidate("fgsm", alarms=("pgd breaks less than fgsm",)))).text
+    assert "pgd breaks less than fgsm" in text and "alarm" in text
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_page_stands_alone_and_nothing_in_it_is_markup_from_outside(tmp_path, count):
+    page = written(tmp_path, *(candidate(f"<script>{number}", robust=0.5) for number in range(count)))
+    assert "<script" not in page
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert page.count("data:image/svg+xml") == (2 if count == 1 else 3)
