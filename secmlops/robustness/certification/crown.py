@@ -103,8 +103,19 @@ def tighten(hidden: Sequence[Layer], boxes: Sequence[Box]) -> list[Box]:
     return tight
 
 
-def margins(layers: Layers, image: Box, lines: Mapping[int, Relaxation], labels: Tensor) -> Tensor:
-    """Lower bounds of logit of the label minus logit of each class, (n, classes); 0 at the label itself."""
+def margins(layers: Layers, boxes: Sequence[Box], labels: Tensor) -> Tensor:
+    """Lower bounds of logit of the label minus logit of each class, (n, classes); 0 at the label itself.
+
+    Args:
+        layers: of the network.
+        boxes: of inputs of each hidden layer, the first being that of the images.
+        labels: (n,).
+    """
+    return margins_with(layers, boxes[0], relaxations(layers.hidden, boxes), labels)
+
+
+def margins_with(layers: Layers, image: Box, lines: Mapping[int, Relaxation], labels: Tensor) -> Tensor:
+    """The same with given lines of the ReLUs."""
     rows, constants = layers.differences(labels, image.center.dtype)
     return lower_bounds(layers.hidden, image, lines, rows) + constants
 

@@ -91,8 +91,7 @@ class CrownIbp:
         if (linear := _between(self.linear, share)) > 0:
             with torch.autocast(images.device.type, enabled=False):
                 exact = [Box(box.center.float(), box.radius.float()) for box in boxes]
-                lines = crown.relaxations(layers.hidden, exact)
-                margins = torch.lerp(margins, crown.margins(layers, exact[0], lines, labels), linear)
+                margins = torch.lerp(margins, crown.margins(layers, exact, labels), linear)
         loss = _with_natural(_worst_loss(margins, labels), network, images, labels, _between(self.natural, share))
         return loss + _irregularity(layers.hidden, boxes, self.regularization * (1 - share))
 
