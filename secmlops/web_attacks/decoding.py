@@ -223,7 +223,21 @@ def _body(body: bytes, request: HttpRequest) -> Iterator[Part]:
     elif start not in (b"<", b"{", b"[") and ("urlencoded" in kind.lower() or _FORM_START.match(body)):
         yield from _form("body", body.decode("latin-1"))
     else:
-        yield Part("body", "", body.decode("latin-1"))
+        text = body.decode("latin-1")
+        yield Part("body", "", text)
+        if start == b"<" and (joined := _without_seams(text)) != text:
+            yield Part("body", "", joined)
+
+
+def _without_seams(text: str) -> str:
+    """XML text as its parser joins it: without comments, and without what opens and closes character data."""
+    if "<![CDATA[" not in text and "<!--" not in text:
+        return text
+    pieces, at = [], 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        pieces.append(text[at:start])
+        at = end + 3
+    return "".join([*pieces, text[at:]]).replace("<![CDATA[", "").replace("]]>", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -534,6 +548,11 @@ _SHELL_NOTHING = re.compile(r"(?<=[\w/])(?:''|\"\"|``|\\|\$@|\$\*|\$\d|\^)(?=[\w
 _BRACES = re.compile(r"\{([\w./\-]{1,40}(?:,[\w./\-]{1,80}){1,6})\}")
 _LOOKUP = re.compile(r"\$\{(?:[^{}$]{0,40}:-([^{}$]{0,40})|(?:lower|upper):([^{}$]{0,40}))\}", re.IGNORECASE)
 _UNSET_VARIABLE = re.compile(r"\$[A-Za-z_]\w{0,30}(?=/|\s|$)")
+_HEADER_BREAK = re.compile(
+    r"[\r\n\u560a\u560d][ \t]{0,9}(?=(?:set-cookie|location|content-(?:type|length|disposition)|transfer-encoding|"
+    r"bcc|x-[\w\-]{1,40})[ \t]{0,9}:|http/\d)",
+    re.IGNORECASE,
+)
 _LINE_COMMENT = re.compile(r"(?:#|--)[^\n]{0,200}\n")
 _OWN_HOST = re.compile(
     r"(?<=[/@])(?:127(?:\.\d{1,3}){1,3}|0\.0\.0\.0|2130706433|0x7f0{5}1|017700000001|0177(?:\.0?){2,3}1|\[::1?\]|"
@@ -546,7 +565,7 @@ _PRIVATE_HOST = re.compile(
 _METADATA_HOST = re.compile(
     r"(?<=[/@])(?:169\.254\.169\.254|100\.100\.100\.200|2852039166|0xa9fea9fe)(?![\d.])", re.IGNORECASE
 )
-_DISGUISE = re.compile(r"[('\"`$\\^{@+\n]|/[*/.]|<!|0[xX]")
+_DISGUISE = re.compile(r"[('\"`$\\^{@+\r\n\u560a\u560d]|/[*/.]|<!|0[xX]")
 _DOT_SEGMENT = re.compile(r"(?<=/)(?:\./|/)+")
 
 
@@ -561,7 +580,8 @@ def canonical(text: str) -> str:
     SQL comments become blanks, `(SELECT 1)` its value, CHAR() and hexadecimal strings their text, joined
     strings one string; `$IFS`, empty quotes and backslashes inside shell words go; nested Log4j lookups are
     resolved; `/./` and `//` in paths become `/`; addresses of the own host, of private networks and of cloud
-    metadata services get one name each; plus signs become blanks. Text without such constructs comes back unchanged.
+    metadata services get one name each; plus signs become blanks; a line break before a header's name, which
+    n-grams take for a blank, becomes the word `crlf`. Text without such constructs comes back unchanged.
     """
     return _canonical_short(text) if len(text) <= 256 else _canonical(text)
 
@@ -590,8 +610,8 @@ def _canonical(text: str) -> str:
     if "//" in text or "@" in text:
         text = _METADATA_HOST.sub("metadata.internal", text)
         text = _PRIVATE_HOST.sub("private.internal", _OWN_HOST.sub("localhost", text))
-    if "\n" in text:
-        text = _LINE_COMMENT.sub(" ", text)
+    if any(mark in text for mark in "\r\n\u560a\u560d"):
+        text = _LINE_COMMENT.sub(" ", _HEADER_BREAK.sub(" crlf ", text))
     return text.replace("+", " ") if "+" in text else text
 
 

@@ -64,6 +64,10 @@ def test_decode_undoes_each_layer(wire, meaning):
         ("/a/././/../b", "/a/../b"),
         ("https://a//b", "https://a//b"),
         ("/* never closed", "/* never closed"),
+        ("en\r\nSet-Cookie: a=b", "en\r crlf Set-Cookie: a=b"),
+        ("a\r\n\r\nHTTP/1.1 200 OK", "a\r\n\r crlf HTTP/1.1 200 OK"),
+        ("a\u560d\u560alocation: /", "a\u560d crlf location: /"),
+        ("Dear Ann,\r\nlocation and time: noon", "Dear Ann,\r\nlocation and time: noon"),
     ],
 )
 def test_canonical_undoes_each_disguise(text, simple):

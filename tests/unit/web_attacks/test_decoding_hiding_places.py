@@ -150,6 +150,13 @@ def test_every_value_of_a_repeated_key_is_read(body):
     assert _is_read(_request(body % ATTACK.encode()))
 
 
+@pytest.mark.parametrize(
+    "inside", ["<scr<!-- -->ipt>alert(1)</script>", "<![CDATA[<scr]]><![CDATA[ipt>alert(1)</script>]]>"]
+)
+def test_the_seams_of_xml_text_hide_nothing(inside):
+    assert _is_read(_request(f"<?xml version='1.0'?><a>{inside}</a>".encode(), ("Content-Type", "text/xml")))
+
+
 def _raw_deflate(data: bytes) -> bytes:
     packer = zlib.compressobj(wbits=-15)
     return packer.compress(data) + packer.flush()
