@@ -112,19 +112,22 @@ def predict(
     certify: Annotated[bool, typer.Option("--certify", help="Add the radius within which the answer stands.")] = False,
 ) -> None:
     """Classify images with a verified bundle; the exit code is 1 when an image could not be taken."""
+    from secmlops import bundle
     from secmlops.digits import predicting
-    from secmlops.digits.data import load_digits
+    from secmlops.digits.attacking import as_divided_for
+    from secmlops.digits.model import load_classifier
 
     if bool(images) == (data is not None):
         raise typer.BadParameter("give image files or --data, one of the two")
     with failing_clearly(REFUSED):
-        classifier = predicting.open_classifier(bundle_dir, trusted_key)
+        opened = bundle.load(bundle_dir, trusted_key)
+        classifier = load_classifier(opened.model_files())
     refused = 0
     with failing_clearly(), open_output(out) as file:
         if data is None:
             answers = predicting.predict_files(classifier, images or [], certify=certify)
         else:
-            answers = predicting.predict_images(classifier, load_digits(data).test, certify=certify)
+            answers = predicting.predict_images(classifier, as_divided_for(opened, data).test, certify=certify)
         for answer in answers:
             file.write(dump(answer))
             refused += "error" in answer

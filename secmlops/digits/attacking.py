@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from secmlops.digits.data import load_digits
 from secmlops.digits.evaluation import attackable
 from secmlops.digits.model import ImageClassifier, InvalidImages, load_classifier
 from secmlops.images.image_set import ImageSet
+from secmlops.images.splits import Splits
 from secmlops.robustness import attacks
 from secmlops.robustness.certification import certified
 from secmlops.robustness.matrix import AttackMatrix, attack_matrix
@@ -69,12 +71,12 @@ def attack_bundle(
     """
     plan = planned(names, budgets, seed)
     classifier = load_classifier(opened.model_files())
-    splits = load_digits(data)
+    splits = as_divided_for(opened, data)
     matrix = attack_classifier(
         classifier,
         drawn(splits.test, images, seed),
         plan,
-        training_eps=_training_eps(opened.card),
+        training_eps=_of_training(opened.card, "training_eps", 0) or None,
         on_progress=on_progress,
     )
     return AttackReport(
@@ -85,6 +87,15 @@ def attack_bundle(
         seed=seed,
         matrix=matrix,
     )
+
+
+def as_divided_for(opened: Bundle, data: str) -> Splits:
+    """Load data divided as for the training of a bundle, so that no image that it learned from counts as unseen.
+
+    Raises:
+        ImagesError, StorageError: the data cannot be read.
+    """
+    return load_digits(data, seed=int(_of_training(opened.card, "seed", 0)))
 
 
 def attack_classifier(
@@ -185,10 +196,11 @@ def _seeded(name: str, eps: float, seed: int) -> attacks.Attack:
         return attacks.build(name, eps)
 
 
-def _training_eps(card: Mapping[str, object]) -> float | None:
+def _of_training(card: Mapping[str, Any], name: str, otherwise: float) -> float:
+    """A number that the model card tells about the training."""
     training = card.get("training")
-    eps = training.get("training_eps") if isinstance(training, Mapping) else None
-    return float(eps) if isinstance(eps, int | float) and eps > 0 and math.isfinite(eps) else None
+    found = training.get(name) if isinstance(training, Mapping) else None
+    return found if isinstance(found, int | float) and math.isfinite(found) else otherwise
 
 
 def _percent(share: float | None) -> str:

@@ -1,29 +1,17 @@
-"""Answer image files, or the test images of some data, with a verified bundle."""
+"""Answer image files, or the test images of some data, with a classifier."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from secmlops import bundle
 from secmlops.digits.attacking import require_same_kind
-from secmlops.digits.model import ImageClassifier, load_classifier
+from secmlops.digits.model import ImageClassifier
 from secmlops.images.decode import DEFAULT_LIMITS, decode_image
 from secmlops.images.errors import InvalidImage
 from secmlops.images.image_set import ImageSet
 
 _AT_ONCE: Final = 256
-
-
-def open_classifier(path: str | Path, trusted_key: str | Path) -> ImageClassifier:
-    """The classifier of a bundle that verifies.
-
-    Raises:
-        BundleError: it does not; each reason has its own error.
-        InvalidModel: it holds no image classifier.
-    """
-    return load_classifier(bundle.load(path, trusted_key).model_files())
 
 
 def predict_files(
