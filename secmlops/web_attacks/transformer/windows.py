@@ -23,6 +23,9 @@ FRAME: Final = 3
 MAX_WINDOWS: Final = 256
 """Most windows scored in one request; of more, those with the most punctuation, which tell most."""
 
+MAX_CHARS: Final = 262_144
+"""Most characters of decoded text cut into windows in one request."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -72,15 +75,18 @@ class Windower:
         """Cut the request into windows."""
         found: dict[tuple[int, ...], Window] = {}
         taken = take(request)
+        room = MAX_CHARS
         for part in taken.parts:
-            for text in readings(part.text):
+            for reading in readings(part.text):
+                text = reading[: max(room, 0)]
+                room -= len(reading)
                 cut = self._cut_short if len(text) <= 256 else self._cut
                 for ids, piece in cut(part.location, text):
                     found.setdefault(ids, Window(ids, part.label, piece))
         windows = list(found.values())
         if len(windows) > MAX_WINDOWS:
             return Windows(_most_punctuated(windows), whole=False)
-        return Windows(windows, taken.whole)
+        return Windows(windows, taken.whole and room >= 0)
 
     def spans(self, window: Window) -> list[tuple[int, int]]:
         """The characters of `window.text` that each token of `window.ids` stands for; empty for the frame."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from secmlops.web_attacks.decoding import MAX_INFLATED_BYTES
 from secmlops.web_attacks.request import HttpRequest
 from secmlops.web_attacks.transformer import byte_tokenizer
-from secmlops.web_attacks.transformer.windows import FRAME, MAX_WINDOWS, Windower
+from secmlops.web_attacks.transformer.windows import FRAME, MAX_CHARS, MAX_WINDOWS, Windower
 from tests.unit.web_attacks import small_traffic
 
 ROOM = 24
@@ -70,6 +70,7 @@ def test_of_too_many_windows_the_most_punctuated_are_kept():
 
 def test_a_request_is_whole_when_all_of_it_was_read():
     assert windower().take(HttpRequest("GET", "/?q=1")).whole
+    assert not windower().take(HttpRequest("POST", "/", body=b"a" * (MAX_CHARS + 1))).whole
     bomb = gzip.compress(b"a" * (MAX_INFLATED_BYTES + 1))
     assert not windower().take(HttpRequest("POST", "/", headers=(("Content-Encoding", "gzip"),), body=bomb)).whole
 
