@@ -119,4 +119,4 @@ def _request(values: Sequence[str], label: str) -> LabelledRequest:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main() is False)

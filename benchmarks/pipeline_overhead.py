@@ -106,4 +106,4 @@ def _plain(folder: Path) -> float:
 
 
 if __name__ == "__main__":
-    raise SystemExit(not main())
+    raise SystemExit(main() is False)

@@ -28,14 +28,18 @@ class Row:
     met: bool | None
 
 
-def at_least(claim: str, ours: float, bound: float, *, peer: str, ratio: str = "-", digits: int = 4) -> Row:
-    """A row for a figure that must not fall below `bound`."""
-    return Row(claim, f"{ours:.{digits}f}", peer, ratio, f">= {bound:g}", ours >= bound)
+def at_least(claim: str, ours: float | None, bound: float, *, peer: str, ratio: str = "-", digits: int = 4) -> Row:
+    """A row for a figure that must not fall below `bound`; None, for what could not be measured, fails."""
+    return Row(claim, _figure(ours, digits), peer, ratio, f">= {bound:g}", ours is not None and ours >= bound)
 
 
-def at_most(claim: str, ours: float, bound: float, *, peer: str, ratio: str = "-", digits: int = 4) -> Row:
-    """A row for a figure that must not rise above `bound`."""
-    return Row(claim, f"{ours:.{digits}f}", peer, ratio, f"<= {bound:g}", ours <= bound)
+def at_most(claim: str, ours: float | None, bound: float, *, peer: str, ratio: str = "-", digits: int = 4) -> Row:
+    """A row for a figure that must not rise above `bound`; None, for what could not be measured, fails."""
+    return Row(claim, _figure(ours, digits), peer, ratio, f"<= {bound:g}", ours is not None and ours <= bound)
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "not measured" if value is None else f"{value:.{digits}f}"
 
 
 def print_rows(title: str, rows: Iterable[Row]) -> bool:

@@ -132,7 +132,7 @@ def pipeline(
         retries=1,
     )
 
-    def train_and_evaluate(architecture: str, copies: int):
+    def train_and_evaluate(architecture: str, copies: int) -> tuple[dsl.PipelineTask, dsl.PipelineTask]:
         trained = place(
             train_classifier(
                 train=sanitized.outputs["sanitized"],
