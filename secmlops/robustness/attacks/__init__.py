@@ -1,5 +1,6 @@
 """Attacks on image classifiers: one file each, one way to call them all."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -42,32 +43,26 @@ class BadBudget(SecmlopsError):
 
 
 class UnknownSetting(SecmlopsError):
-    """An attack does not know a setting.
+    """An attack does not have a setting.
 
     Attributes:
         name: the attack.
-        settings: what it was given.
+        settings: the settings that it does not have.
+        known: those that it has.
     """
 
-    def __init__(self, name: str, settings: tuple[str, ...], reason: str) -> None:
+    def __init__(self, name: str, settings: tuple[str, ...], known: tuple[str, ...]) -> None:
         self.name = name
         self.settings = settings
-        super().__init__(f"the attack {name} cannot be made with {', '.join(settings) or 'these settings'}: {reason}")
-
-
-def _apgd_ce(eps: float, **settings: Any) -> Attack:
-    return Apgd(eps, loss="cross_entropy", **settings)
-
-
-def _apgd_dlr(eps: float, **settings: Any) -> Attack:
-    return Apgd(eps, loss="dlr", **settings)
+        self.known = known
+        super().__init__(f"the attack {name} has no setting {', '.join(settings)}; it has: {', '.join(known)}")
 
 
 ATTACKS: Final[dict[str, Callable[..., Attack]]] = {
     "fgsm": Fgsm,
     "pgd": Pgd,
-    "apgd_ce": _apgd_ce,
-    "apgd_dlr": _apgd_dlr,
+    "apgd_ce": Apgd,
+    "apgd_dlr": Apgd,
     "apgd_t": TargetedApgd,
     "fab_t": TargetedFab,
     "square": Square,
@@ -79,18 +74,21 @@ ATTACKS: Final[dict[str, Callable[..., Attack]]] = {
 }
 """What a name alone can build; `Transfer` needs a surrogate too and `DetectorAware` a detector."""
 
+_GIVEN_BY_NAME: Final = {"apgd_ce": {"loss": "cross_entropy"}, "apgd_dlr": {"loss": "dlr"}}
+
 BLACK_BOX: Final = frozenset({"square", "hop_skip_jump", "transfer"})
 """Attacks that use no gradient of the classifier; one of them beating those that do is a sign of masked gradients."""
 
 
-def build(name: str, eps: float, **settings: Any) -> Attack:
+def build(name: str, eps: float, *, seed: int = 0, **settings: Any) -> Attack:
     """Make an attack from its name.
 
     Args:
         name: one of `ATTACKS`.
         eps: budget, in the attack's norm: L-infinity for most, Euclidean for `carlini_wagner`, share of the pixels for
             `patch`.
-        settings: other fields of the attack's class, such as `steps` or `seed`.
+        seed: of its random choices; an attack that makes none does not look at it.
+        settings: other fields of the attack's class, such as `steps` or `norm`.
 
     Raises:
         UnknownAttack: no attack has that name.
@@ -101,7 +99,10 @@ def build(name: str, eps: float, **settings: Any) -> Attack:
         raise UnknownAttack(name)
     if not eps >= 0:
         raise BadBudget(eps)
-    try:
-        return ATTACKS[name](eps, **settings)
-    except TypeError as error:
-        raise UnknownSetting(name, tuple(settings), str(error)) from error
+    make, given = ATTACKS[name], _GIVEN_BY_NAME.get(name, {})
+    known = tuple(key for key in inspect.signature(make).parameters if key != "eps" and key not in given)
+    unknown = tuple(key for key in settings if key not in known)
+    if unknown:
+        raise UnknownSetting(name, unknown, known)
+    seeded = {"seed": seed} if "seed" in known else {}
+    return make(eps, **given, **seeded, **settings)

@@ -27,8 +27,8 @@ class Pgd:
         norm: of the budget.
         steps: of each run.
         restarts: runs at most.
-        step_size: length of the (first) step; None for 2.5 eps / steps, or eps / 2 on the cosine schedule.
-        schedule: `constant`, or `cosine` that falls to nothing at the last step.
+        step_size: length of the (first) step; None for eps on the cosine schedule, or 2.5 eps / steps.
+        schedule: `cosine`, from a long step that gets out of dead ends to nothing, or the paper's `constant` step.
         loss: what is climbed.
         random_start: start the first run at a random image of the ball, not at the image; further runs always do.
         early_stop: let broken images go; without it every image is pushed to the last step of the last run, also one
@@ -42,7 +42,7 @@ class Pgd:
     steps: int = 40
     restarts: int = 1
     step_size: float | None = None
-    schedule: Schedule = "constant"
+    schedule: Schedule = "cosine"
     loss: LossName = "cross_entropy"
     random_start: bool = True
     early_stop: bool = True
@@ -91,5 +91,5 @@ class Pgd:
         if self.schedule == "constant":
             first = 2.5 * self.eps / self.steps if first is None else first
             return (first for _ in range(self.steps))
-        first = self.eps / 2 if first is None else first
+        first = self.eps if first is None else first
         return (first * (1 + math.cos(math.pi * step / self.steps)) / 2 for step in range(self.steps))

@@ -12,7 +12,7 @@ from tests.unit.robustness.small import held_out, trained
 def one_image(classifier, image, label, start, eps, steps, norm):
     """Algorithm 1 of Croce and Hein (2020); returns the image of the highest loss and that loss.
 
-    Checkpoints: p_0 = 0, p_1 = .22, p_j+1 = p_j + max(p_j - p_j-1 - .03, .06), in whole steps as their code rounds them.
+    Checkpoints: p_0 = 0, p_1 = .22, p_j+1 = p_j + max(p_j - p_j-1 - .03, .06), in whole steps as their code has them.
     """
 
     def project(x):

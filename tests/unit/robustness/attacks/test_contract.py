@@ -113,8 +113,15 @@ def test_a_budget_that_is_none_is_refused(eps):
 
 
 def test_an_unknown_setting_is_refused_with_its_name():
-    with pytest.raises(UnknownSetting, match="stepps"):
+    with pytest.raises(UnknownSetting, match="no setting stepps; it has: norm, steps, restarts") as caught:
         build("pgd", 0.1, stepps=3)
+    assert caught.value.settings == ("stepps",)
+
+
+def test_a_seed_is_for_those_that_draw_lots():
+    assert build("pgd", 0.1, seed=4).seed == 4
+    assert build("apgd_dlr", 0.1, seed=4).loss == "dlr"
+    assert build("fgsm", 0.1, seed=4) == build("fgsm", 0.1)
 
 
 def test_labels_of_another_length_are_refused():
