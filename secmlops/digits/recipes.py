@@ -36,7 +36,12 @@ Family = Literal[
 FULL_SET = 60_000
 """Images of the set for which the epochs of recipes are meant; a smaller set gets more, to see as many images."""
 
-MOST_EPOCHS = 30
+FEW_EPOCHS = 30
+"""Most passes over a small set, unless a recipe has more than half as many on the full one: then twice those."""
+
+LONGEST_STEP = 3.0
+"""By this factor at most the learning rate rises where a set allows for fewer steps only."""
+
 SMALL_SIDE = 16
 """Images with a shorter side have few pixels."""
 
@@ -289,7 +294,7 @@ def train_recipe(
         torch.from_numpy(train.images),
         torch.from_numpy(train.labels),
         _validation(recipe, validation, meant),
-        sized(recipe.fit, len(train)).model_copy(update={"seed": seed, **settings}),
+        sized(recipe.fit, len(train), train.shape).model_copy(update={"seed": seed, **settings}),
         checkpoint,
         on_progress,
     )
@@ -305,10 +310,23 @@ def train_recipe(
     return Trained(recipe, classifier.eval(), config, meant, tuple(reports))
 
 
-def sized(config: FitConfig, images: int) -> FitConfig:
-    """How to train on so many images what is meant for `FULL_SET`: smaller batches and more passes, within limits."""
-    passes = min(max(config.epochs, MOST_EPOCHS), max(1, round(config.epochs * FULL_SET / images)))
-    return config.model_copy(update={"epochs": passes, "batch_size": min(config.batch_size, max(32, images // 20))})
+def sized(config: FitConfig, images: int, image_shape: tuple[int, int, int]) -> FitConfig:
+    """How to train on so many images of this shape what is meant for `FULL_SET` images of MNIST.
+
+    A smaller set gets more passes and smaller batches, within limits, and where that still makes fewer steps, longer
+    ones. Images of few pixels are not moved: one pixel is far for them.
+    """
+    passes = min(max(2 * config.epochs, FEW_EPOCHS), max(1, round(config.epochs * FULL_SET / images)))
+    batch_size = min(config.batch_size, max(32, images // 20))
+    fewer = (config.epochs * FULL_SET / config.batch_size) / (passes * images / batch_size)
+    return config.model_copy(
+        update={
+            "epochs": passes,
+            "batch_size": batch_size,
+            "learning_rate": config.learning_rate * min(LONGEST_STEP, max(1.0, fewer**0.5)),
+            "shift": 0 if min(image_shape[1:]) < SMALL_SIDE else config.shift,
+        }
+    )
 
 
 def _made_for(recipe: Recipe, eps: float) -> Objective:

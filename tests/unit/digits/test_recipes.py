@@ -9,8 +9,9 @@ import torch
 
 from secmlops.digits.data import load_digits
 from secmlops.digits.recipes import (
+    FEW_EPOCHS,
     FULL_SET,
-    MOST_EPOCHS,
+    LONGEST_STEP,
     RECIPES,
     Trained,
     UnknownRecipe,
@@ -131,15 +132,22 @@ def test_attacks_are_smaller_on_small_images(splits):
 
 
 @pytest.mark.parametrize(
-    ("images", "epochs", "batch_size"),
+    ("images", "planned", "epochs", "batch_size", "longer"),
     [
-        (FULL_SET, 10, 256),
-        (2 * FULL_SET, 5, 256),
-        (FULL_SET // 2, 20, 256),
-        (1_000, MOST_EPOCHS, 50),
-        (60, MOST_EPOCHS, 32),
+        (FULL_SET, 10, 10, 256, 1),
+        (2 * FULL_SET, 10, 5, 256, 1),
+        (FULL_SET // 2, 10, 20, 256, 1),
+        (FULL_SET // 12, 10, FEW_EPOCHS, 250, 1.98),
+        (1_000, 10, FEW_EPOCHS, 50, 1.98),
+        (1_000, 20, 2 * 20, 50, 2.42),
+        (60, 10, FEW_EPOCHS, 32, LONGEST_STEP),
     ],
 )
-def test_a_smaller_set_gets_more_passes_within_limits(images, epochs, batch_size):
-    config = sized(FitConfig(epochs=10, batch_size=256), images)
-    assert (config.epochs, config.batch_size) == (epochs, batch_size)
+def test_a_smaller_set_gets_more_passes_and_longer_steps_within_limits(images, planned, epochs, batch_size, longer):
+    config = sized(FitConfig(epochs=planned, batch_size=256, learning_rate=1e-3, shift=1), images, (1, 28, 28))
+    assert (config.epochs, config.batch_size, config.shift) == (epochs, batch_size, 1)
+    assert config.learning_rate == pytest.approx(longer * 1e-3, rel=0.01)
+
+
+def test_small_images_are_not_moved():
+    assert sized(FitConfig(shift=1), 1_000, (1, 8, 8)).shift == 0
