@@ -19,6 +19,7 @@ from rich.table import Table
 from pipelines.local import LocalRun, run, with_local_defaults
 from pipelines.web_attacks import pipeline
 from secmlops.errors import SecmlopsError
+from secmlops.release import TRUSTED_KEY
 from secmlops.web_attacks import jsonl, lab, mutations, readers
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.request import HttpRequest
@@ -30,6 +31,19 @@ FRESH_NORMAL = 400
 FRESH_ATTACKS = 150
 MUTATION_ROUNDS = 4
 UNSEEN_SEED = 7_001
+MARKER = ".secmlops-demo"
+
+
+class FolderInUse(SecmlopsError):
+    """A folder that holds something that no demonstration made.
+
+    Attributes:
+        folder: the folder.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        super().__init__(f"{folder} holds files of yours and would be emptied: name another folder, or remove it first")
 
 
 class ServerFailed(SecmlopsError):
@@ -63,11 +77,13 @@ def show(folder: Path, *, normal: int, attacks: int, seed: int) -> None:
     """Run the demonstration in a folder, which is made anew.
 
     Raises:
+        FolderInUse: the folder holds something else than an earlier demonstration; nothing is removed.
+        MissingKey, InvalidKey: see `with_local_defaults`.
         PipelineFailed: the pipeline did not succeed.
         ServerFailed: the server did not become ready.
     """
     console = Console(file=sys.stdout)  # bound now: the run redirects standard output
-    shutil.rmtree(folder, ignore_errors=True)
+    make_anew(folder)
     console.rule("[bold]1. From packets to a signed model[/]", align="left")
     chosen = with_local_defaults(pipeline, {"normal": normal, "attacks": attacks, "seed": seed}, folder)
     finished = run(pipeline, chosen, folder, console=console)
@@ -76,7 +92,7 @@ def show(folder: Path, *, normal: int, attacks: int, seed: int) -> None:
 
     console.rule("[bold]2. The signed model behind KServe[/]", align="left")
     traffic = _fresh_traffic(folder / "fresh.pcap")
-    with _served(Path(bundle), folder / "keys" / "signing.pub", folder / "server.log") as address:
+    with _served(Path(bundle), folder / "server.log") as address:
         console.print(f"ready at {address}, V1 and V2", highlight=False)
         with httpx.Client(base_url=address, timeout=60) as client:
             results = [Sent(kind, sent, expected, _ask(client, sent)) for kind, sent, expected in traffic]
@@ -85,6 +101,19 @@ def show(folder: Path, *, normal: int, attacks: int, seed: int) -> None:
     counted = [line for line in metrics.splitlines() if line.startswith("secmlops_web_attacks_verdicts_total")]
     console.print(f"{len(counted)} verdict counters at /metrics", highlight=False)
     _print_paths(console, finished, bundle)
+
+
+def make_anew(folder: Path) -> None:
+    """Make the folder of a demonstration, or empty that of an earlier one.
+
+    Raises:
+        FolderInUse: it holds anything else.
+    """
+    if folder.exists() and not (folder / MARKER).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FolderInUse(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
 
 
 def _fresh_traffic(capture: Path) -> list[tuple[str, list[HttpRequest], str]]:
@@ -105,11 +134,11 @@ def _fresh_traffic(capture: Path) -> list[tuple[str, list[HttpRequest], str]]:
 
 
 @contextmanager
-def _served(bundle: Path, trusted_key: Path, log_path: Path) -> Iterator[str]:
-    """A KServe server process on free ports of loopback, stopped at the end."""
+def _served(bundle: Path, log_path: Path) -> Iterator[str]:
+    """A KServe server process on free ports of loopback, stopped at the end; it trusts the key in the environment."""
     http_port, grpc_port = _free_port(), _free_port()
     command = [sys.executable, "-m", "serving.web_attacks", "--model_name", MODEL, "--model_dir", str(bundle)]
-    command += ["--trusted_key", str(trusted_key), "--http_port", str(http_port), "--grpc_port", str(grpc_port)]
+    command += ["--trusted_key", TRUSTED_KEY, "--http_port", str(http_port), "--grpc_port", str(grpc_port)]
     with log_path.open("wb") as log:
         server = subprocess.Popen([*command, "--host", "127.0.0.1"], stdout=log, stderr=subprocess.STDOUT)  # noqa: S603
         try:

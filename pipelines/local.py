@@ -21,9 +21,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from secmlops.bundle import keygen
+from secmlops.bundle import InvalidKey, keygen
+from secmlops.bundle.keys import load_private_key, load_public_key, public_pem
 from secmlops.errors import SecmlopsError
 from secmlops.progress import RESULT, UNDER_WAY
+from secmlops.release import SIGNING_KEY, TRUSTED_KEY
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([^']+)'")
@@ -144,23 +146,33 @@ def run(pipeline: Any, arguments: dict[str, Any], folder: Path, *, console: Cons
 def with_local_defaults(pipeline: Any, arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Fill in what only a cluster would bring: an embedded warehouse, a folder to publish to, a key pair.
 
-    Keys named in the environment are used; otherwise a pair is made under the folder and named there.
+    Keys named in the environment are used, both or none; otherwise a pair is made under the folder and named there.
 
     Args:
         pipeline: the pipeline.
         arguments: what the caller chose; it wins.
         folder: folder of the run.
+
+    Raises:
+        MissingKey: the environment names only one of the two keys, or one that is not there.
+        InvalidKey: what it names is no such key, or they are no pair.
     """
     embedded = {"warehouse": f"chdb://{folder / 'warehouse'}", "publish_to": str(folder / "published")}
     known = pipeline.component_spec.inputs or {}
-    if "SECMLOPS_SIGNING_KEY" not in os.environ:
+    if not any(os.environ.get(name) for name in ("SECMLOPS_SIGNING_KEY", "SECMLOPS_TRUSTED_KEY")):
         private = folder / "keys" / "signing"
         if not private.exists():
-            private.parent.mkdir(parents=True, exist_ok=True)
             keygen(private)
         os.environ["SECMLOPS_SIGNING_KEY"] = str(private)
         os.environ["SECMLOPS_TRUSTED_KEY"] = f"{private}.pub"
+    _require_pair(SIGNING_KEY, TRUSTED_KEY)
     return {name: uri for name, uri in embedded.items() if name in known} | arguments
+
+
+def _require_pair(private: str, public: str) -> None:
+    """Before the work, not after it: what the one key signs is refused unless the other one is its public half."""
+    if public_pem(load_private_key(private).public_key()) != public_pem(load_public_key(public)):
+        raise InvalidKey(public, f"it is not the public half of {private}")
 
 
 def _keep_reports(root: Path, into: Path) -> dict[str, Path]:
