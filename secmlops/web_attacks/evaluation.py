@@ -122,7 +122,8 @@ class Evaluation(_Record):
     """One classifier on one set of labelled requests.
 
     Rates are 0..1. None stands for what the data cannot tell. Curves: `roc` is true-positive over false-positive
-    rate, `pr` is precision over recall.
+    rate, `pr` is precision over recall. `suspicious_benign_fpr` is measured on these requests, `probe_fpr` on the
+    standing probes (`probes.probe_fpr`), which are no part of them; None until they were asked.
     """
 
     model: str
@@ -148,6 +149,7 @@ class Evaluation(_Record):
     expected_calibration_error: float
     calibration: tuple[CalibrationBin, ...]
     latency: Latency
+    probe_fpr: float | None = None
 
     def metrics(self) -> dict[str, float]:
         """All figures by the names that policies use; finite, and absent where the data cannot tell."""
@@ -158,6 +160,7 @@ class Evaluation(_Record):
             "balanced_accuracy": self.balanced_accuracy,
             "false_positive_rate": self.false_positive_rate,
             "suspicious_benign_fpr": self.suspicious_benign_fpr,
+            "probe_fpr": self.probe_fpr,
             "roc_auc": self.roc_auc,
             "average_precision": self.average_precision,
             "brier_score": self.brier_score,

@@ -94,7 +94,12 @@ METRICS: Final[Mapping[str, MetricText]] = {
     "suspicious_benign_fpr": MetricText(
         "False alarms on suspicious-looking text",
         "0 %",
-        "The same for normal requests full of words that attacks use, such as a forum post about SQL.",
+        "The same for those of the data's normal requests that are full of words that attacks use.",
+    ),
+    "probe_fpr": MetricText(
+        "False alarms on standing probes",
+        "0 %",
+        "The same for generated harmless texts about code, shells and menus, which are no part of the data.",
     ),
     "precision": MetricText("Warnings that are right", "100 %", "Share of flagged requests that are attacks."),
     "f1": MetricText("F1", "100 %", "Harmonic mean of attacks seen and warnings that are right."),

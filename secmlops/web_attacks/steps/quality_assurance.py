@@ -14,15 +14,10 @@ from secmlops.lifecycle.policy import load_policy
 from secmlops.lifecycle.stages import Stage
 from secmlops.progress import reporter, say
 from secmlops.web_attacks import models, report, robustness
-from secmlops.web_attacks.classifier import Classifier
 from secmlops.web_attacks.dataset import read_dataset
 from secmlops.web_attacks.evaluation import Evaluation, evaluate
-from secmlops.web_attacks.probes import suspicious_requests
+from secmlops.web_attacks.probes import probe_fpr
 from secmlops.web_attacks.robustness import RobustnessReport
-
-MIN_SUSPICIOUS = 50
-PROBES = 400
-PROBE_SEED = 40_961
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +95,7 @@ def evaluate_classifier(
     """
     classifier = models.load_classifier(_files(Path(model)))
     records = read_dataset(test)
-    measured = _with_probes(evaluate(classifier, records), classifier)
+    measured = evaluate(classifier, records).model_copy(update={"probe_fpr": probe_fpr(classifier)})
     attacked = robustness.attack(
         classifier,
         records,
@@ -202,19 +197,6 @@ def judge_models(
     refused = ", ".join(result.metric for result in best.verdict.failures)
     say(f"{best.architecture} {'passed the gate' if best.verdict.passed else f'failed the gate: {refused}'}")
     return Judged(best.verdict.passed, best.architecture, best.verdict, failed)
-
-
-def _with_probes(measured: Evaluation, classifier: Classifier) -> Evaluation:
-    """Where the data holds too few suspicious harmless requests to tell, ask the standing probes."""
-    if measured.n_suspicious_benign >= MIN_SUSPICIOUS:
-        return measured
-    probed = evaluate(classifier, suspicious_requests(PROBES, PROBE_SEED))
-    return measured.model_copy(
-        update={
-            "n_suspicious_benign": probed.n_suspicious_benign,
-            "suspicious_benign_fpr": probed.suspicious_benign_fpr,
-        }
-    )
 
 
 def _files(model: Path) -> dict[str, bytes]:

@@ -22,12 +22,13 @@ def test_the_shipped_policy_is_valid_and_names_the_metrics_of_the_evaluation():
         "tpr_at_1pct_fpr",
         "false_positive_rate",
         "balanced_accuracy",
-        "suspicious_benign_fpr",
+        "probe_fpr",
         "evasion_rate",
         "expected_calibration_error",
         "latency_p95_ms",
     }
-    assert {"AML.M0008", "AML.M0003", "AML.M0015"} <= {row.mitigation for row in policy.requirements}
+    # Latency and calibration are measured, which validates a model; they limit no queries and detect no input.
+    assert {row.mitigation for row in policy.requirements} == {"AML.M0008", "AML.M0003"}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from secmlops.web_attacks.evaluation import (
     finite_curve,
     tpr_at_fpr,
 )
+from secmlops.web_attacks.probes import PROBES, probe_fpr
 from secmlops.web_attacks.request import HttpRequest
 
 
@@ -197,3 +198,31 @@ def test_latency_is_measured_singly_and_in_batches_of_32():
     assert latency.requests == len(RECORDS)
     assert {1, 32} <= set(classifier.batches)
     assert 0 < latency.p50_ms <= latency.p95_ms
+
+
+def test_suspicious_requests_of_the_data_and_standing_probes_are_two_figures():
+    """However few the data holds, a figure from generated text never stands in their place."""
+    evaluation = evaluate(ScoresInTheUri(), RECORDS)
+    assert evaluation.n_suspicious_benign < 50
+    assert "probe_fpr" not in evaluation.metrics()
+    probed = evaluation.model_copy(update={"probe_fpr": 0.25}).metrics()
+    assert (probed["suspicious_benign_fpr"], probed["probe_fpr"]) == (0.5, 0.25)
+
+
+def test_the_probes_are_harmless_and_the_same_for_everybody():
+    class Afraid:
+        """Calls every request with a quote an attack."""
+
+        name, threshold = "afraid", 0.5
+
+        def score(self, requests):
+            asked.append(list(requests))
+            return [
+                Score(0.9, "attack" if "%27" in r.uri or b"%27" in r.body else "normal", "", "", "") for r in requests
+            ]
+
+    asked: list = []
+    first, again = probe_fpr(Afraid()), probe_fpr(Afraid())
+    assert 0 < first == again < 1
+    assert asked[0] == asked[1]
+    assert len(asked[0]) == PROBES
