@@ -42,7 +42,7 @@ MAX_CODINGS: Final = 4
 MAX_MEMBERS: Final = 64
 """Most gzip members of one body."""
 
-MIN_RUN: Final = 12
+MIN_RUN: Final = 14
 """Shortest run of printable characters that is text in the midst of binary data, in bytes."""
 
 MAX_DEPTH: Final = 32

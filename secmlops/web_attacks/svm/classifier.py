@@ -11,7 +11,8 @@ multiple-instance learning", NIPS 2002; probabilities, Platt, "Probabilistic out
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,7 +30,12 @@ from secmlops.web_attacks.taxonomy import ATTACK, NORMAL
 
 KIND: Final = "svm"
 EVIDENCE_CHARS: Final = 120
-_BATCH_CHARS: Final = 1_000_000
+PIECE_CHARS: Final = 32_768
+"""Longest text read at once; a longer one is read in pieces that overlap, equal ones once."""
+
+_OVERLAP: Final = 1024
+_BATCH_CHARS: Final = 131_072  # so that the arrays stay in the processor's cache
+_LONG_RUN: Final = re.compile(r"[\x00-\x20]{64,}|[0-9]{64,}|[^\x00-\x7e]{64,}")
 _CACHED_CHARS: Final = 512
 _CACHED_TEXTS: Final = 50_000
 
@@ -188,22 +194,21 @@ class SvmClassifier:
                 new.append(text)
             else:
                 answer[text] = known
-        for chunk in _chunked(new):
-            self._read_chunk(chunk, answer)
+        for batch in _batches(_pieces(new)):
+            self._read_batch(batch, answer)
         if len(self._seen) > _CACHED_TEXTS:
             self._seen.clear()
         self._seen.update((text, answer[text]) for text in new if len(text) <= _CACHED_CHARS)
         return answer
 
-    def _read_chunk(self, texts: list[str], answer: dict[str, _Reading]) -> None:
-        forms = [(text, form) for text in texts for form in readings(text)]
-        found = self.model.margins(lay_out([form for _, form in forms]))
-        for (text, form), margin, start, stop in zip(
-            forms, found.margin.tolist(), found.start.tolist(), found.stop.tolist(), strict=True
+    def _read_batch(self, pieces: list[tuple[str, str]], answer: dict[str, _Reading]) -> None:
+        found = self.model.margins(lay_out([piece for _, piece in pieces]))
+        for (text, piece), margin, start, stop in zip(
+            pieces, found.margin.tolist(), found.start.tolist(), found.stop.tolist(), strict=True
         ):
             best = answer.get(text)
             if best is None or margin > best.margin:
-                answer[text] = _Reading(margin, form, start, stop)
+                answer[text] = _Reading(margin, piece, start, stop)
 
 
 def _within(
@@ -219,14 +224,29 @@ def _span(lengths: Sequence[int]) -> tuple[int, int]:
     return shortest, longest
 
 
-def _chunked(texts: list[str]) -> Iterable[list[str]]:
-    chunk: list[str] = []
-    size = 0
+def _pieces(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each text with the pieces of its readings."""
     for text in texts:
-        chunk.append(text)
-        size += len(text)
+        for form in readings(text):
+            for piece in (form,) if len(form) <= PIECE_CHARS else _cut(form):
+                yield text, piece
+
+
+def _cut(form: str) -> Iterable[str]:
+    """Overlapping pieces, after runs that n-grams take for one character anyway have been shortened to fit in one."""
+    form = _LONG_RUN.sub(lambda run: run[0][:64], form)
+    starts = range(0, max(len(form) - _OVERLAP, 1), PIECE_CHARS - _OVERLAP)
+    return dict.fromkeys(form[at : at + PIECE_CHARS] for at in starts)
+
+
+def _batches(pieces: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    batch: list[tuple[str, str]] = []
+    size = 0
+    for text, piece in pieces:
+        batch.append((text, piece))
+        size += len(piece)
         if size > _BATCH_CHARS:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

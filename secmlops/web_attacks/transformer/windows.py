@@ -3,7 +3,7 @@
 Every decoded part is read whole: a text longer than the model's input is cut into windows that overlap, and
 each is scored alone. So nothing hides behind padding, junk parameters or a truncation, and the window that
 scores highest names the part. A network costs milliseconds a window, so their number is bounded; a request with
-more (about 70 KB of text that does not repeat itself, at 128 tokens a window) is not whole, and must not pass.
+more (some 70 KB of text that does not repeat itself, at 64 tokens a window) is not whole, and must not pass.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FRAME: Final = 3
 """Tokens around the text: start, location, end."""
 
-MAX_WINDOWS: Final = 256
+MAX_WINDOWS: Final = 1024
 """Most windows scored in one request; of more, those with the most punctuation, which tell most."""
 
 MAX_CHARS: Final = 262_144

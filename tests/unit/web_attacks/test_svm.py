@@ -12,7 +12,7 @@ from secmlops.web_attacks.classifier import UNREAD, InvalidModel, TooFewLabels
 from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.decoding import MAX_INFLATED_BYTES
 from secmlops.web_attacks.request import HttpRequest
-from secmlops.web_attacks.svm.classifier import SvmClassifier
+from secmlops.web_attacks.svm.classifier import PIECE_CHARS, SvmClassifier
 from secmlops.web_attacks.svm.config import SvmConfig
 from secmlops.web_attacks.svm.held_out import site_allowances
 from secmlops.web_attacks.svm.learner import mutated
@@ -150,6 +150,17 @@ def test_what_is_not_read_in_full_does_not_pass(classifier):
     refused, read = classifier.score([HttpRequest("POST", "/", headers=coding, body=body) for body in (large, small)])
     assert (refused.verdict, refused.part, refused.evidence) == ("attack", "body", UNREAD)
     assert read.verdict == "normal"
+
+
+@pytest.mark.parametrize("place", range(PIECE_CHARS - 1100, PIECE_CHARS + 1100, 220))
+@pytest.mark.parametrize("blanks", [1, 5000])
+def test_where_a_long_text_is_cut_hides_nothing(classifier, place, blanks):
+    value = "lorem ipsum " * 10_000
+    attack = f" ' union{' ' * blanks}all select 1,password from users-- "
+    body = (value[:place] + attack + value[place : place + 40_000]).encode()
+    found = classifier.score([HttpRequest("POST", "/", body=body)])[0]
+    assert found.verdict == "attack"
+    assert "union" in found.evidence and "password" in found.evidence
 
 
 def test_batching_and_order_change_nothing(files, records):

@@ -101,7 +101,7 @@ def test_junk_parameters_do_not_hide_an_attack(classifier):
 
 def test_what_is_not_read_in_full_does_not_pass(classifier, monkeypatch):
     monkeypatch.setattr(classifier, "threshold", 1.0)  # no window is an attack
-    words = " ".join(f"word{number * 7919}" for number in range(6000)).encode()
+    words = " ".join(f"word{number * 7919}" for number in range(12_000)).encode()
     flood, short = (HttpRequest("POST", "/", body=body) for body in (words, words[:200]))
     refused, read = classifier.score([flood, short])
     assert (refused.verdict, refused.part, refused.evidence) == ("attack", "body", UNREAD)
