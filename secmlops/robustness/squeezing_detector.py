@@ -205,7 +205,8 @@ def measure(
         detector: what to measure.
         clean: images (n, c, h, w), none of which the threshold was set on.
         labels: their classes (n,).
-        attacked: for each attack, what it made of the same images, in the same order.
+        attacked: for each attack, what it made of the same images, in the same order. Attacks that stop as soon as an
+            image errs leave it at the boundary, where squeezing undoes it most easily: let them go on.
     """
     logits, scores = _evaluate(detector, clean)
     flagged = scores > detector.threshold

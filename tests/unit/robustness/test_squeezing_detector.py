@@ -45,14 +45,14 @@ def test_ignorant_attack_is_seen_and_the_attack_that_knows_survives_more_often(n
     images, labels = IMAGES[1600:], LABELS[1600:]
     aware = DetectorAware(EPS, detector.attackable_score, detector.threshold, steps=40)
     attacked = {
-        "pgd": Pgd(EPS, steps=20)(network, images, labels),
+        "pgd": Pgd(EPS, steps=20, early_stop=False)(network, images, labels),
         "detector_aware": aware(network, images, labels),
     }
     report = measure(detector, images, labels, attacked)
     ignorant, knowing = report.attacks
     assert report.false_positive_rate < 0.12
     assert ignorant.fooled > 0.5
-    assert ignorant.true_positive_rate > 0.5
+    assert ignorant.true_positive_rate > 0.35
     assert knowing.survives > ignorant.survives + 0.2
     assert knowing.survives == pytest.approx(
         aware.evades(network, attacked["detector_aware"], labels).float().mean().item()
@@ -61,7 +61,7 @@ def test_ignorant_attack_is_seen_and_the_attack_that_knows_survives_more_often(n
 
 def test_the_choice_lets_no_more_survive_than_any_candidate(network, detector):
     images, labels = IMAGES[1400:1600], LABELS[1400:1600]
-    attacked = {"pgd": Pgd(EPS, steps=20)(network, images, labels)}
+    attacked = {"pgd": Pgd(EPS, steps=20, early_stop=False)(network, images, labels)}
     candidates = [[MedianConfig(size=2)], [BitDepthConfig(bits=2)], [BitDepthConfig(bits=8)]]
     chosen = choose(network, images, labels, attacked, candidates=candidates)
     assert chosen.config == detector.config
