@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
+from torch import nn
 
 from secmlops.bundle import Bundle
 from secmlops.digits.data import load_digits
-from secmlops.digits.evaluation import attackable
 from secmlops.digits.model import ImageClassifier, InvalidImages, load_classifier
 from secmlops.images.image_set import ImageSet
 from secmlops.images.splits import Splits
 from secmlops.robustness import attacks
+from secmlops.robustness.attacks.adaptive import through
+from secmlops.robustness.attacks.attack import Classifier
 from secmlops.robustness.certification import certified
 from secmlops.robustness.matrix import AttackMatrix, attack_matrix
+from secmlops.robustness.transformations import Transformed
 
 Progress = Callable[[int, int, str], None]
 
@@ -131,13 +134,18 @@ def attack_classifier(
     )
 
 
+def attackable(network: nn.Module) -> Classifier:
+    """The network as an attacker who knows it attacks it: through a transformation that hides the gradient (BPDA)."""
+    return through(network.transformation, network.network) if isinstance(network, Transformed) else network
+
+
 def planned(names: Sequence[str], budgets: Sequence[float], seed: int) -> list[attacks.Attack]:
-    """Every attack at every budget; with the seed, where anything in it is drawn by lot.
+    """Every attack at every budget.
 
     Raises:
         UnknownAttack, BadBudget: an attack that is none.
     """
-    return [_seeded(name, eps, seed) for name in dict.fromkeys(names) for eps in sorted(set(budgets))]
+    return [attacks.build(name, eps, seed=seed) for name in dict.fromkeys(names) for eps in sorted(set(budgets))]
 
 
 def drawn(images: ImageSet, count: int, seed: int) -> ImageSet:
@@ -187,13 +195,6 @@ def table(matrix: AttackMatrix) -> str:
     width = max(len(line[0]) for line in lines)
     rows = [line[0].ljust(width) + "".join(value.rjust(8) for value in line[1:]) for line in lines]
     return "\n".join([*rows, f"of {matrix.n:,} images"])
-
-
-def _seeded(name: str, eps: float, seed: int) -> attacks.Attack:
-    try:
-        return attacks.build(name, eps, seed=seed)
-    except attacks.UnknownSetting:  # nothing in it is drawn by lot
-        return attacks.build(name, eps)
 
 
 def _of_training(card: Mapping[str, Any], name: str, otherwise: float) -> float:

@@ -10,16 +10,13 @@ from typing import Final
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor, nn
+from torch import Tensor
 
+from secmlops.digits.attacking import attack_classifier, drawn
 from secmlops.digits.model import ImageClassifier
 from secmlops.images.image_set import ImageSet
 from secmlops.robustness import attacks
-from secmlops.robustness.attacks.adaptive import through
-from secmlops.robustness.attacks.attack import Classifier
-from secmlops.robustness.certification import certified
-from secmlops.robustness.matrix import AttackMatrix, attack_matrix
-from secmlops.robustness.transformations import Transformed
+from secmlops.robustness.matrix import AttackMatrix
 
 SHARES_OF_EPS: Final = (0.5, 1.0, 1.5)
 """The budgets of the matrix, as shares of the policy's eps: half of it, itself, and beyond."""
@@ -129,15 +126,10 @@ def evaluate(
     """
     answers = classifier.predict(test.images)
     labels, answered = torch.from_numpy(test.labels), torch.from_numpy(answers.labels)
-    order = np.random.default_rng(seed).permutation(len(test))[: attacked_images or len(test)]
-    chosen = test.take(np.sort(order))
-    images, true = torch.from_numpy(chosen.images), torch.from_numpy(chosen.labels)
-    matrix = attack_matrix(
-        attackable(classifier.network),
-        images,
-        true,
+    matrix = attack_classifier(
+        classifier,
+        drawn(test, attacked_images, seed),
         plan(attack_names, eps, seed),
-        certified=_proved(classifier, images, true, eps),
         training_eps=training_eps or None,
         on_progress=on_progress,
     )
@@ -159,34 +151,10 @@ def evaluate(
     )
 
 
-def attackable(network: nn.Module) -> Classifier:
-    """The network as an attacker who knows it attacks it: through a transformation that hides the gradient (BPDA)."""
-    return through(network.transformation, network.network) if isinstance(network, Transformed) else network
-
-
 def plan(names: Sequence[str], eps: float, seed: int) -> list[attacks.Attack]:
     """Every attack at the policy's eps, and the swept one at the other budgets, weakest first."""
     budgets = {name: SHARES_OF_EPS if name == _SWEPT else (1.0,) for name in names}
-    return [_seeded(name, eps * share, seed) for name, shares in budgets.items() for share in shares]
-
-
-def _seeded(name: str, eps: float, seed: int) -> attacks.Attack:
-    try:
-        return attacks.build(name, eps, seed=seed)
-    except attacks.UnknownSetting:  # nothing in it is drawn by lot
-        return attacks.build(name, eps)
-
-
-def _proved(classifier: ImageClassifier, images: Tensor, labels: Tensor, eps: float) -> dict[float, Tensor]:
-    if not classifier.config.certifiable:
-        return {}
-    found, open_ = {}, torch.arange(len(images))
-    for budget in (eps * share for share in SHARES_OF_EPS):  # ascending: what falls within one falls within the next
-        proved = torch.zeros(len(images), dtype=torch.bool)
-        open_ = open_[certified(classifier.network, images[open_], labels[open_], budget)]
-        proved[open_] = True
-        found[budget] = proved
-    return found
+    return [attacks.build(name, eps * share, seed=seed) for name, shares in budgets.items() for share in shares]
 
 
 def _confusion(labels: Tensor, answered: Tensor, classes: int) -> tuple[tuple[int, ...], ...]:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from secmlops.digits.evaluation import SHARES_OF_EPS, attackable, evaluate, plan
+from secmlops.digits.attacking import attackable
+from secmlops.digits.evaluation import SHARES_OF_EPS, evaluate, plan
 from secmlops.digits.model import ModelConfig, read_model, write_model
 from secmlops.images.image_set import ImageSet
 from secmlops.robustness.attacks import UnknownAttack
