@@ -51,7 +51,7 @@ class IntervalBoundPropagation:
 
     eps: float
     growth: Growth = Growth()
-    natural: tuple[float, float] = (0.0, 0.0)
+    natural: tuple[float, float] = (1.0, 0.5)
     regularization: float = 0.0
 
     def __call__(self, network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
@@ -80,7 +80,7 @@ class CrownIbp:
     eps: float
     growth: Growth = Growth()
     linear: tuple[float, float] = (1.0, 0.0)
-    natural: tuple[float, float] = (0.0, 0.0)
+    natural: tuple[float, float] = (1.0, 0.5)
     regularization: float = 0.0
 
     def __call__(self, network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
@@ -105,7 +105,8 @@ class AttackedAndBounded:
 
     Attributes:
         eps: largest change of a pixel.
-        bounded: weight of the intervals, in [0, 1].
+        bounded: weight of the intervals, in [0, 1], once eps is whole. It grows with eps: the intervals of a network
+            that knows nothing yet are so wide that narrowing them alone would leave it knowing nothing.
         growth: of eps.
         steps: of the attack.
     """
@@ -117,7 +118,8 @@ class AttackedAndBounded:
 
     def __call__(self, network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         """Mean of both cross-entropies, nats."""
-        layers, eps = layers_of(network), self.eps * self.growth(progress)
+        layers, share = layers_of(network), self.growth(progress)
+        eps = self.eps * share
         attacked = climbed(
             network,
             images,
@@ -128,7 +130,7 @@ class AttackedAndBounded:
         )
         boxes = intervals.propagate(layers.hidden, intervals.around(images, eps))
         worst = _worst_loss(_interval_margins(layers, boxes, labels), labels)
-        return torch.lerp(functional.cross_entropy(network(attacked).float(), labels), worst, self.bounded)
+        return torch.lerp(functional.cross_entropy(network(attacked).float(), labels), worst, self.bounded * share)
 
 
 def start_for_intervals(network: nn.Module) -> None:
