@@ -35,6 +35,12 @@ def train(
     eps: Annotated[
         float | None, typer.Option(min=0, max=1, help="Harden against this change of a pixel; default: the recipe's.")
     ] = None,
+    flagged: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Detect adversarial images; this share of clean ones may be flagged.")
+    ] = 0.0,
+    uncertain: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Abstain where uncertain; on this share of clean images at most.")
+    ] = 0.0,
     attacks: Annotated[str | None, typer.Option(help="Attacks of the gate, separated by commas.")] = None,
     attacked_images: Annotated[int, typer.Option(min=0, help="Test images that are attacked; 0: all.")] = 200,
     report: Annotated[Path | None, typer.Option(help="HTML report; default: OUT.html.")] = None,
@@ -55,6 +61,8 @@ def train(
             recipe=recipe,
             policy=load_policy(policy or policy_of_pipeline("digits")),
             eps=eps,
+            flagged=flagged,
+            uncertain=uncertain,
             attacks=_names(attacks) if attacks else ATTACKS,
             attacked_images=attacked_images,
             report=report,

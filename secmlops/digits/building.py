@@ -51,6 +51,8 @@ def build(
     recipe: str,
     policy: Policy,
     eps: float | None = None,
+    flagged: float = 0.0,
+    uncertain: float = 0.0,
     attacks: Sequence[str] = ATTACKS,
     attacked_images: int = ATTACKED_IMAGES,
     report: Path | None = None,
@@ -65,6 +67,8 @@ def build(
         recipe: one of `recipes.RECIPES`.
         policy: the gate policy; its `eps` is the budget of the attacks.
         eps: largest change of a pixel to harden against; None: the recipe's own.
+        flagged: share of clean images that a detector of adversarial ones may flag; 0: no detector.
+        uncertain: share of clean images on which the model may abstain for want of certainty; 0: it never does.
         attacks: names out of `secmlops.robustness.attacks.ATTACKS`.
         attacked_images: how many test images are attacked; 0: all.
         report: where the HTML report is written; default: `OUT.html`. `OUT.data.html` and `OUT.assurance.html` are
@@ -98,7 +102,15 @@ def build(
             seed=seed,
         )
         model_engineering.train_recipe(
-            run["train"], run["validation"], recipe, run["model"], run["trained"], seed=seed, eps=eps
+            run["train"],
+            run["validation"],
+            recipe,
+            run["model"],
+            run["trained"],
+            seed=seed,
+            eps=eps,
+            flagged=flagged,
+            uncertain=uncertain,
         )
         evaluation = quality_assurance.evaluate_recipe(
             run["model"],

@@ -32,7 +32,7 @@ def workplace(tmp_path_factory) -> Path:
     assert secmlops("keygen", "--out", folder / "key").returncode == 0
     trained = secmlops(
         *("digits", "train", "--out", folder / "bundle", "--signing-key", folder / "key"),
-        *("--policy", folder / "policy.yaml", "--seed", 3, *TRAINED_QUICKLY),
+        *("--policy", folder / "policy.yaml", "--seed", 3, "--flagged", 0.05, "--uncertain", 0.02, *TRAINED_QUICKLY),
     )
     assert trained.returncode == 0, trained.stderr.decode()
     return folder
@@ -102,12 +102,14 @@ def test_predict_answers_the_test_images_that_training_never_saw(bundle):
     test = load_digits(seed=3).test
     assert [row["truth"] for row in rows] == [str(label) for label in test.labels]
     assert np.mean([row["truth"] == row["label"] for row in rows]) > 0.8
+    assert 0 < np.mean([row["adversarial"] for row in rows]) < 0.2
+    assert 0 < np.mean([row["abstained"] for row in rows]) < 0.25
 
 
 def test_a_tampered_bundle_is_neither_attacked_nor_asked(workplace, bundle, tmp_path):
     copy = Path(shutil.copytree(workplace / "bundle", tmp_path / "copy"))
     config = (copy / "preprocess.json").read_bytes()
-    (copy / "preprocess.json").write_bytes(config.replace(b'"abstain_below": 0.0', b'"abstain_below": 1.0'))
+    (copy / "preprocess.json").write_bytes(config.replace(b'"threshold"', b'"threshold" '))
     tampered = "--bundle", copy, *bundle[2:]
     for command in (("attack", "--images", 1), ("predict", "--data", "")):
         done = secmlops("digits", *command, *tampered)

@@ -5,8 +5,9 @@ from typing import Any
 
 from secmlops.bundle import file_digest, model_digest
 from secmlops.digits import recipes
-from secmlops.digits.model import ImageClassifier, ModelConfig, read_model, write_model
-from secmlops.images.image_set import ImageSet, read_images
+from secmlops.digits.guards import guarded
+from secmlops.digits.model import ModelConfig, read_model, write_model
+from secmlops.images.image_set import read_images
 from secmlops.lifecycle.dossier import hand_on
 from secmlops.lifecycle.evidence import Evidence
 from secmlops.lifecycle.stages import Stage
@@ -14,7 +15,16 @@ from secmlops.progress import reporter, say
 
 
 def train_recipe(
-    train: str, validation: str, recipe: str, model: str, evidence: str, *, seed: int, eps: float | None = None
+    train: str,
+    validation: str,
+    recipe: str,
+    model: str,
+    evidence: str,
+    *,
+    seed: int,
+    eps: float | None = None,
+    flagged: float = 0.0,
+    uncertain: float = 0.0,
 ) -> dict[str, float]:
     """Train a classifier by a recipe into an unsigned model directory.
 
@@ -26,9 +36,12 @@ def train_recipe(
         evidence: a dossier with this training's record.
         seed: of everything random.
         eps: largest change of a pixel to harden against; None: the recipe's own.
+        flagged: share of clean images that a detector of adversarial ones may flag; 0: no detector.
+        uncertain: share of clean images on which the model may abstain for want of certainty; 0: it never does.
 
     Returns:
-        Accuracy on validation images, seconds, epochs, difference between ONNX Runtime and PyTorch.
+        Accuracy on validation images, share on which it abstains, seconds, epochs, difference between ONNX Runtime
+        and PyTorch.
 
     Raises:
         UnknownRecipe: there is no such recipe.
@@ -39,7 +52,8 @@ def train_recipe(
     trained = recipes.train_recipe(
         recipe, read_images(train), held_out, seed=seed, eps=eps, on_progress=reporter(f"training {recipe}")
     )
-    config = ModelConfig(classes=held_out.classes, classifier=trained.config)
+    plain = ModelConfig(classes=held_out.classes, classifier=trained.config)
+    config = guarded(plain, trained.classifier, held_out, flagged=flagged, uncertain=uncertain)
     facts: dict[str, Any] = {
         "recipe": recipe,
         "family": trained.recipe.family,
@@ -47,17 +61,21 @@ def train_recipe(
         "training_eps": trained.eps,
         "training_s": trained.seconds,
         "seed": seed,
+        "flagged": flagged,
+        "uncertain": uncertain,
     }
     written = write_model(model, trained.classifier, config, images=held_out.images, card={"training": facts})
+    answers = read_model(model).predict(held_out.images)
     metrics = {
-        "validation_accuracy": _accuracy(read_model(model), held_out),
+        "validation_accuracy": float((answers.labels == held_out.labels).mean()),
+        "abstained": float(answers.abstained.mean()),
         "training_s": trained.seconds,
         "epochs": float(sum(report.epochs for report in trained.reports)),
         **written,
     }
     record = Evidence(
         stage=Stage.MODEL_ENGINEERING,
-        mitigations=trained.recipe.atlas,
+        mitigations=(*trained.recipe.atlas, *(("AML.M0015",) if config.detector else ())),
         claim=f"{recipe} was trained ({trained.recipe.family}) against changes of up to {trained.eps:g} a pixel.",
         measured={**facts, "sources": "; ".join(trained.recipe.sources), **metrics},
         artifacts={
@@ -70,7 +88,3 @@ def train_recipe(
     hand_on([], evidence, record)
     say(f"{recipe}: {metrics['validation_accuracy']:.1%} of validation images right")
     return metrics
-
-
-def _accuracy(classifier: ImageClassifier, images: ImageSet) -> float:
-    return float((classifier.predict(images.images).labels == images.labels).mean())
