@@ -129,6 +129,8 @@ class DetectionReport(BaseModel):
         false_positive_rate: share of the clean images, which the threshold was not set on, that are flagged.
         clean_survives: share of the clean images that are wrong and not flagged.
         attacks: one entry per attack.
+        worst_survives: share of the images of which, as they are or by one of the attacks, a copy is wrong and not
+            flagged: what an attacker with all of them is left with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -137,6 +139,7 @@ class DetectionReport(BaseModel):
     false_positive_rate: Rate
     clean_survives: Rate
     attacks: tuple[AttackDetection, ...]
+    worst_survives: Rate
 
 
 def calibrate(
@@ -208,14 +211,27 @@ def measure(
         attacked: for each attack, what it made of the same images, in the same order. Attacks that stop as soon as an
             image errs leave it at the boundary, where squeezing undoes it most easily: let them go on.
     """
-    logits, scores = _evaluate(detector, clean)
-    flagged = scores > detector.threshold
-    wrong = logits.argmax(dim=1) != labels
+    flagged, wrong = _verdicts(detector, clean, labels)
+    worst = wrong & ~flagged
+    found = []
+    for name, images in attacked.items():
+        seen, errs = _verdicts(detector, images, labels)
+        worst |= errs & ~seen
+        found.append(
+            AttackDetection(
+                attack=name,
+                n=len(images),
+                fooled=_share(errs),
+                true_positive_rate=_share(seen[errs]) if errs.any() else None,
+                survives=_share(errs & ~seen),
+            )
+        )
     return DetectionReport(
         threshold=detector.threshold,
         false_positive_rate=_share(flagged),
         clean_survives=_share(wrong & ~flagged),
-        attacks=tuple(_against(detector, name, images, labels) for name, images in attacked.items()),
+        attacks=tuple(found),
+        worst_survives=_share(worst),
     )
 
 
@@ -225,17 +241,10 @@ def _disagreement(logits: Tensor, squeezed: Sequence[Tensor]) -> Tensor:
     return torch.stack(distances).amax(dim=0)
 
 
-def _against(detector: SqueezingDetector, attack: str, images: Tensor, labels: Tensor) -> AttackDetection:
+def _verdicts(detector: SqueezingDetector, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Which images are flagged, and which the network gets wrong."""
     logits, scores = _evaluate(detector, images)
-    flagged = scores > detector.threshold
-    wrong = logits.argmax(dim=1) != labels
-    return AttackDetection(
-        attack=attack,
-        n=len(images),
-        fooled=_share(wrong),
-        true_positive_rate=_share(flagged[wrong]) if wrong.any() else None,
-        survives=_share(wrong & ~flagged),
-    )
+    return scores > detector.threshold, logits.argmax(dim=1) != labels
 
 
 @torch.no_grad()

