@@ -1,8 +1,9 @@
 """Labelled requests and the Parquet file in which they travel between pipeline steps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,19 +40,24 @@ class LabelledRequest:
         return self.label == ATTACK
 
 
+REQUEST_FIELDS = (
+    ("time", pa.float64()),
+    ("src", pa.string()),
+    ("dst", pa.string()),
+    ("method", pa.binary()),
+    ("host", pa.binary()),
+    ("uri", pa.binary()),
+    ("version", pa.string()),
+    ("headers", pa.list_(pa.struct([("name", pa.binary()), ("value", pa.binary())]))),
+    ("body", pa.binary()),
+    ("raw", pa.binary()),
+)
+"""Columns of a request, wherever it is written; what came over the wire is bytes."""
+
 SCHEMA = pa.schema(
     [
         ("packet_id", pa.string()),
-        ("time", pa.float64()),
-        ("src", pa.string()),
-        ("dst", pa.string()),
-        ("method", pa.binary()),
-        ("host", pa.binary()),
-        ("uri", pa.binary()),
-        ("version", pa.string()),
-        ("headers", pa.list_(pa.struct([("name", pa.binary()), ("value", pa.binary())]))),
-        ("body", pa.binary()),
-        ("raw", pa.binary()),
+        *REQUEST_FIELDS,
         ("site", pa.string()),
         ("secu_label1", pa.string()),
         ("secu_label2", pa.string()),
@@ -74,7 +80,7 @@ def read_dataset(path: str | Path) -> list[LabelledRequest]:
     Raises:
         pyarrow.ArrowInvalid: not a Parquet file, or not of `SCHEMA`.
     """
-    return [_from_row(row) for row in pq.read_table(path, schema=SCHEMA).to_pylist()]
+    return [labelled_from_row(row) for row in pq.read_table(path, schema=SCHEMA).to_pylist()]
 
 
 def by_label(records: Sequence[LabelledRequest]) -> tuple[list[LabelledRequest], list[LabelledRequest]]:
@@ -82,30 +88,25 @@ def by_label(records: Sequence[LabelledRequest]) -> tuple[list[LabelledRequest],
     return [r for r in records if not r.is_attack], [r for r in records if r.is_attack]
 
 
-def _to_row(record: LabelledRequest) -> dict[str, object]:
-    request = record.request
+def request_to_row(request: HttpRequest) -> dict[str, object]:
+    """The request by the names and types of `REQUEST_FIELDS`."""
     return {
-        "packet_id": record.packet_id or request.digest(),
         "time": request.time,
-        "src": request.src,
-        "dst": request.dst,
+        "src": utf8(request.src),
+        "dst": utf8(request.dst),
         "method": _bytes(request.method),
         "host": _bytes(request.host),
         "uri": _bytes(request.uri),
-        "version": request.version,
+        "version": utf8(request.version),
         "headers": [{"name": _bytes(name), "value": _bytes(value)} for name, value in request.headers],
         "body": request.body,
         "raw": request.raw,
-        "site": record.site or request.site,
-        "secu_label1": record.label,
-        "secu_label2": record.attack_class,
-        "reviewed": record.reviewed,
-        "tags": list(record.tags),
     }
 
 
-def _from_row(row: dict) -> LabelledRequest:
-    request = HttpRequest(
+def request_from_row(row: Mapping[str, Any]) -> HttpRequest:
+    """The request in a row that has `REQUEST_FIELDS`."""
+    return HttpRequest(
         method=_text(row["method"]),
         uri=_text(row["uri"]),
         version=row["version"],
@@ -117,15 +118,36 @@ def _from_row(row: dict) -> LabelledRequest:
         dst=row["dst"],
         raw=row["raw"],
     )
+
+
+def labelled_from_row(row: Mapping[str, Any]) -> LabelledRequest:
+    """The labelled request in a row that has the columns of `SCHEMA`."""
     return LabelledRequest(
-        request=request,
+        request=request_from_row(row),
         label=row["secu_label1"],
         attack_class=row["secu_label2"],
         site=row["site"],
-        reviewed=row["reviewed"],
+        reviewed=bool(row["reviewed"]),
         packet_id=row["packet_id"],
         tags=tuple(row["tags"]),
     )
+
+
+def utf8(text: str) -> str:
+    """The text with what UTF-8 cannot say (lone surrogates) written out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _to_row(record: LabelledRequest) -> dict[str, object]:
+    return {
+        "packet_id": record.packet_id or record.request.digest(),
+        **request_to_row(record.request),
+        "site": utf8(record.site or record.request.site),
+        "secu_label1": record.label,
+        "secu_label2": record.attack_class,
+        "reviewed": record.reviewed,
+        "tags": list(record.tags),
+    }
 
 
 def _bytes(text: str) -> bytes:

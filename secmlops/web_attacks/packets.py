@@ -15,7 +15,14 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from secmlops.storage.warehouse import Warehouse
-from secmlops.web_attacks.dataset import LabelledRequest
+from secmlops.web_attacks.dataset import (
+    REQUEST_FIELDS,
+    LabelledRequest,
+    labelled_from_row,
+    request_from_row,
+    request_to_row,
+    utf8,
+)
 from secmlops.web_attacks.request import HttpRequest
 
 _BATCH_ROWS = 5_000
@@ -136,16 +143,7 @@ _RECORD_SCHEMA = pa.schema(
         ("stored_at", pa.timestamp("us", tz="UTC")),
         ("first", pa.uint64()),
         ("source", pa.string()),
-        ("time", pa.float64()),
-        ("src", pa.string()),
-        ("dst", pa.string()),
-        ("method", pa.binary()),
-        ("host", pa.binary()),
-        ("uri", pa.binary()),
-        ("version", pa.string()),
-        ("headers", pa.list_(pa.struct([("name", pa.binary()), ("value", pa.binary())]))),
-        ("body", pa.binary()),
-        ("raw", pa.binary()),
+        *REQUEST_FIELDS,
         ("site", pa.string()),
     ]
 )
@@ -291,7 +289,7 @@ def export(
     """  # noqa: S608 - the conditions are written above; values travel as parameters
     for batch in warehouse.stream(sql, params, binary=WIRE_COLUMNS):
         for row in batch.to_pylist():
-            yield _labelled(row)
+            yield labelled_from_row(row)
 
 
 def source_digests(warehouse: Warehouse, packet_ids: Collection[str]) -> dict[str, str]:
@@ -321,22 +319,6 @@ def unlabelled(warehouse: Warehouse) -> Iterator[tuple[str, HttpRequest]]:
     for batch in warehouse.stream(sql, binary=WIRE_COLUMNS):
         for row in batch.to_pylist():
             yield row["packet_id"], request_from_row(row)
-
-
-def request_from_row(row: dict[str, Any]) -> HttpRequest:
-    """The request in a row of `http_packets` whose wire columns came as bytes."""
-    return HttpRequest(
-        method=_text(row["method"]),
-        uri=_text(row["uri"]),
-        version=row["version"],
-        headers=tuple((_text(h["name"]), _text(h["value"])) for h in row["headers"]),
-        body=row["body"],
-        host=_text(row["host"]),
-        time=row["time"],
-        src=row["src"],
-        dst=row["dst"],
-        raw=row["raw"],
-    )
 
 
 class _Batch:
@@ -383,54 +365,20 @@ def _stored(warehouse: Warehouse, table: str, import_id: str) -> int:
 def _record_row(request: HttpRequest, source: str, packet_id: str = "", site: str = "") -> dict[str, Any]:
     return {
         "packet_id": packet_id or request.digest(),
-        "source": _utf8(source),
-        "time": request.time,
-        "src": _utf8(request.src),
-        "dst": _utf8(request.dst),
-        "method": _bytes(request.method),
-        "host": _bytes(request.host),
-        "uri": _bytes(request.uri),
-        "version": _utf8(request.version),
-        "headers": [{"name": _bytes(name), "value": _bytes(value)} for name, value in request.headers],
-        "body": request.body,
-        "raw": request.raw,
-        "site": _utf8(site or request.site),
+        "source": utf8(source),
+        **request_to_row(request),
+        "site": utf8(site or request.site),
     }
 
 
 def _quarantine_row(item: QuarantinedRecord) -> dict[str, Any]:
-    source = _utf8(str(item.source))
+    source = utf8(str(item.source))
     head = f"{source}\0{item.offset}\0{item.reason}\0".encode("utf-8", "backslashreplace")
     return {
         "quarantine_id": hashlib.sha256(head + item.data).hexdigest(),
         "source": source,
         "offset": item.offset,
-        "reason": _utf8(item.reason),
-        "detail": _utf8(item.detail),
+        "reason": utf8(item.reason),
+        "detail": utf8(item.detail),
         "data": item.data,
     }
-
-
-def _labelled(row: dict[str, Any]) -> LabelledRequest:
-    return LabelledRequest(
-        request=request_from_row(row),
-        label=row["secu_label1"],
-        attack_class=row["secu_label2"],
-        site=row["site"],
-        reviewed=bool(row["reviewed"]),
-        packet_id=row["packet_id"],
-        tags=tuple(row["tags"]),
-    )
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("latin-1")
-
-
-def _text(data: bytes) -> str:
-    return data.decode("latin-1")
-
-
-def _utf8(text: str) -> str:
-    """The text with what UTF-8 cannot say (lone surrogates) written out."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -14,8 +14,9 @@ from typing import Any, Final, TextIO
 
 from secmlops.errors import SecmlopsError
 from secmlops.storage.warehouse import Warehouse
+from secmlops.web_attacks.dataset import request_from_row
 from secmlops.web_attacks.labels.events import ACTIONS, Decision, ReviewCounts, review_by
-from secmlops.web_attacks.packets import WIRE_COLUMNS, create_tables, request_from_row
+from secmlops.web_attacks.packets import WIRE_COLUMNS, create_tables
 from secmlops.web_attacks.request import HttpRequest
 from secmlops.web_attacks.taxonomy import UnknownLabel, parse_label
 

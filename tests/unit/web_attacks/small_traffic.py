@@ -24,6 +24,41 @@ WORDS = [
     "script",
     "writer",
 ]
+PLAIN_WORDS = [
+    "amber",
+    "basket",
+    "candle",
+    "dragon",
+    "ember",
+    "forest",
+    "garden",
+    "harbor",
+    "island",
+    "jungle",
+    "kettle",
+    "ladder",
+    "marble",
+    "needle",
+    "orange",
+    "pepper",
+    "quartz",
+    "ribbon",
+    "saddle",
+    "temple",
+    "umbrella",
+    "velvet",
+    "walnut",
+    "yellow",
+    "zephyr",
+    "anchor",
+    "breeze",
+    "copper",
+    "desert",
+    "engine",
+    "feather",
+]
+"""Words that occur in no attack."""
+
 AGENTS = ("Mozilla/5.0 (X11; Linux x86_64)", "Mozilla/5.0 (Windows NT 10.0; Win64; x64)", "curl/8.5.0")
 
 

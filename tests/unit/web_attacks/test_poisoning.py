@@ -15,40 +15,7 @@ from secmlops.web_attacks.poisoning import (
     sanitize,
 )
 from secmlops.web_attacks.request import HttpRequest
-
-WORDS = [
-    "amber",
-    "basket",
-    "candle",
-    "dragon",
-    "ember",
-    "forest",
-    "garden",
-    "harbor",
-    "island",
-    "jungle",
-    "kettle",
-    "ladder",
-    "marble",
-    "needle",
-    "orange",
-    "pepper",
-    "quartz",
-    "ribbon",
-    "saddle",
-    "temple",
-    "umbrella",
-    "velvet",
-    "walnut",
-    "yellow",
-    "zephyr",
-    "anchor",
-    "breeze",
-    "copper",
-    "desert",
-    "engine",
-    "feather",
-]
+from tests.unit.web_attacks.small_traffic import PLAIN_WORDS as WORDS
 
 
 def get(value: str) -> HttpRequest:

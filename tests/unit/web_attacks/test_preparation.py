@@ -11,40 +11,7 @@ from secmlops.web_attacks.dataset import LabelledRequest
 from secmlops.web_attacks.preparation import SPLITS, Split, split, strip_leaks
 from secmlops.web_attacks.request import HttpRequest
 from secmlops.web_attacks.validation import InvalidDataset
-
-WORDS = [
-    "amber",
-    "basket",
-    "candle",
-    "dragon",
-    "ember",
-    "forest",
-    "garden",
-    "harbor",
-    "island",
-    "jungle",
-    "kettle",
-    "ladder",
-    "marble",
-    "needle",
-    "orange",
-    "pepper",
-    "quartz",
-    "ribbon",
-    "saddle",
-    "temple",
-    "umbrella",
-    "velvet",
-    "walnut",
-    "yellow",
-    "zephyr",
-    "anchor",
-    "breeze",
-    "copper",
-    "desert",
-    "engine",
-    "feather",
-]
+from tests.unit.web_attacks.small_traffic import PLAIN_WORDS as WORDS
 
 
 def phrase(rng: random.Random, words: int = 9) -> str:
