@@ -9,7 +9,8 @@ BIN := $(VENV)/bin
 PIP_FLAGS ?=
 PIPELINE ?= web_attacks
 ARGS ?=
-BUNDLE ?= $(shell ls -td runs/*/published/*/ 2>/dev/null | head -1)
+SERVICE = $(subst _,-,$(PIPELINE))
+BUNDLE ?= $(shell grep -ls '"use_case": "$(PIPELINE)"' runs/*/published/*/gate.json | xargs -rn1 dirname | xargs -r ls -td | head -1)
 TRUSTED_KEY ?= $(if $(SECMLOPS_TRUSTED_KEY),env:SECMLOPS_TRUSTED_KEY,$(patsubst %/published,%,$(patsubst %/,%,$(dir $(patsubst %/,%,$(BUNDLE)))))/keys/signing.pub)
 HTTP_PORT ?= 8080
 GRPC_PORT ?= 8081
@@ -41,8 +42,9 @@ demo: setup ## Record traffic, run the pipeline, serve the signed model, attack 
 run: setup ## Run a pipeline locally: make run PIPELINE=web_attacks ARGS="captures=my.pcap"
 	$(BIN)/python -m pipelines run $(PIPELINE) $(ARGS)
 
-serve: setup ## Serve a signed bundle with KServe: make serve BUNDLE=... TRUSTED_KEY=...
-	$(BIN)/python -m serving.web_attacks --model_name web-attacks --model_dir $(BUNDLE) \
+serve: setup ## Serve a signed bundle with KServe: make serve PIPELINE=digits BUNDLE=... TRUSTED_KEY=...
+	@test -n "$(BUNDLE)" || { echo "no bundle of $(PIPELINE) under runs/: make run PIPELINE=$(PIPELINE) first, or give BUNDLE and TRUSTED_KEY" >&2; exit 2; }
+	$(BIN)/python -m serving.$(PIPELINE) --model_name $(SERVICE) --model_dir $(BUNDLE) \
 	  --trusted_key $(TRUSTED_KEY) --http_port $(HTTP_PORT) --grpc_port $(GRPC_PORT)
 
 compile: setup ## Compile all pipelines for Kubeflow into dist/ (YAML and kubectl-ready resources)
