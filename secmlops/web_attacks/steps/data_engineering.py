@@ -50,7 +50,8 @@ class NothingReviewed(SecmlopsError):
         self.warehouse = warehouse
         super().__init__(
             f"{warehouse} holds no reviewed label: write a reviewers' file with `secmlops web-attacks review-export` "
-            "and give it back as `reviews` of a run with this `warehouse`, or train on proposals with reviewed_only=false"
+            "and give it back as `reviews` of a run with this `warehouse`, "
+            "or train on proposals with reviewed_only=false"
         )
 
 
