@@ -1,0 +1,160 @@
+"""A detector as files of a bundle: arrays and JSON, nothing that runs.
+
+`weights.safetensors` holds the arrays, `preprocess.json` the engine and the config, `card.json` what a person wants to
+know. What is read back answers as what was saved: same thresholds, same scores, and for a stream the same place in it.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import safetensors.numpy
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+
+from secmlops.detectors.config import DriftConfig
+from secmlops.detectors.detector import Arrays, BadWindow, Detector, Engine
+from secmlops.detectors.opening import rebuild
+from secmlops.errors import SecmlopsError
+
+KIND: Final = "detector"
+WEIGHTS: Final = "weights.safetensors"
+SETTINGS: Final = "preprocess.json"
+CARD: Final = "card.json"
+
+_STATE: Final = "state."
+
+
+class InvalidDetector(SecmlopsError):
+    """Files that do not make a detector.
+
+    Attributes:
+        reason: what is wrong.
+    """
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(f"no detector: {reason}")
+
+
+class Settings(BaseModel):
+    """`preprocess.json`.
+
+    Attributes:
+        kind: `detector`.
+        engine: who computes.
+        config: what to build.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["detector"] = KIND
+    engine: Engine
+    config: DriftConfig = Field(discriminator="kind")
+
+
+def detector_files(detector: Any, *, card: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+    """The files of a detector, by name.
+
+    Args:
+        detector: what to store.
+        card: what its card says besides what follows from the config (`metrics`, `training`, `limits`, ...).
+    """
+    settings = Settings(engine=detector.meta["backend"], config=detector.config)
+    return {
+        WEIGHTS: safetensors.numpy.save(_plain(detector.arrays() | _state(detector))),
+        SETTINGS: settings.model_dump_json(indent=1).encode(),
+        CARD: json.dumps(_card(detector) | dict(card or {}), indent=1).encode(),
+    }
+
+
+def save_detector(detector: Any, folder: str | Path, *, card: Mapping[str, Any] | None = None) -> None:
+    """Write a detector's files into a folder, which is made when absent.
+
+    Args:
+        detector: what to store.
+        folder: where to.
+        card: as for `detector_files`.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, content in detector_files(detector, card=card).items():
+        (Path(folder) / name).write_bytes(content)
+
+
+def load_detector(files: Mapping[str, bytes]) -> Detector:
+    """Build the detector that a bundle's files hold.
+
+    Args:
+        files: at least `weights.safetensors` and `preprocess.json`, verified.
+
+    Raises:
+        InvalidDetector: a file is missing, malformed, or does not fit the other.
+        AlibiMissing: the engine is `alibi`, and alibi-detect is not installed.
+    """
+    settings = _settings(files)
+    arrays, state = _arrays(files)
+    try:
+        detector: Any = rebuild(settings.config, arrays, settings.engine)
+        if state:
+            detector.restore(state)
+    except (BadWindow, TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+        raise InvalidDetector(f"{WEIGHTS} does not fit {SETTINGS} ({error})") from None
+    return detector
+
+
+def stream_bytes(detector: Any) -> bytes:
+    """Where an online detector's stream stands, to go on after a restart."""
+    return safetensors.numpy.save(_plain(detector.state()))
+
+
+def resume_stream(detector: Any, saved: bytes) -> None:
+    """Go on where a stream stood.
+
+    Raises:
+        InvalidDetector: the bytes are no stream of such a detector.
+    """
+    try:
+        detector.restore(safetensors.numpy.load(saved))
+    except (SafetensorError, BadWindow, KeyError, ValueError, IndexError) as error:
+        raise InvalidDetector(f"the saved stream cannot be resumed ({error})") from None
+
+
+def _settings(files: Mapping[str, bytes]) -> Settings:
+    for name in (WEIGHTS, SETTINGS):
+        if name not in files:
+            raise InvalidDetector(f"{name} is missing")
+    try:
+        return Settings.model_validate_json(files[SETTINGS])
+    except ValidationError as error:
+        fields = ", ".join(sorted({".".join(map(str, e["loc"])) or e["type"] for e in error.errors()}))
+        raise InvalidDetector(f"{SETTINGS} is malformed ({fields})") from None
+
+
+def _arrays(files: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The detector's arrays, and its stream's."""
+    try:
+        arrays = safetensors.numpy.load(files[WEIGHTS])
+    except (SafetensorError, ValueError) as error:
+        raise InvalidDetector(f"{WEIGHTS} is malformed ({error})") from None
+    state = {name.removeprefix(_STATE): arrays.pop(name) for name in list(arrays) if name.startswith(_STATE)}
+    return arrays, state
+
+
+def _state(detector: Any) -> dict[str, Any]:
+    state = getattr(detector, "state", None)
+    return {_STATE + name: value for name, value in state().items()} if state else {}
+
+
+def _plain(arrays: Arrays) -> dict[str, Any]:
+    return {name: np.ascontiguousarray(np.atleast_1d(value)) for name, value in arrays.items()}
+
+
+def _card(detector: Any) -> dict[str, Any]:
+    return {
+        "name": detector.meta["name"],
+        "task": f"{detector.meta['detector_type']} detection",
+        "architecture": f"{detector.meta['name']}, engine {detector.meta['backend']}",
+        "intended_use": "Watches the data that a served model sees; it decides nothing about a single request.",
+    }
