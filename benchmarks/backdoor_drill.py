@@ -119,7 +119,8 @@ def _art(data: DrillData, train: Train, plan: Plan) -> tuple[tuple[float, float]
     from art.defences.detector.poison import ActivationDefence, SpectralSignatureDefense
     from art.estimators.classification import PyTorchClassifier
 
-    shape = tuple(data.images.shape[1:])
+    channels, height, width = data.images.shape[1:]
+    shape = channels, height, width
     planted = poison(
         data.images, data.labels, corner_patch(shape), plan.target, share=plan.share, seed=plan.seed, kind=plan.kind
     )
