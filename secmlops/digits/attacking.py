@@ -106,6 +106,7 @@ def attack_classifier(
     chosen: ImageSet,
     plan: Sequence[attacks.Attack],
     *,
+    limits: Mapping[str, int] | None = None,
     training_eps: float | None = None,
     on_progress: Progress | None = None,
 ) -> AttackMatrix:
@@ -115,6 +116,8 @@ def attack_classifier(
         classifier: what is attacked.
         chosen: images with their true labels.
         plan: the attacks.
+        limits: for an attack's name, on how many images, from the first, it is made; the least of them is also how
+            many are tried to be proved. Without one: all.
         training_eps: what it was hardened against, if that is known.
         on_progress: told after every attack.
 
@@ -123,12 +126,14 @@ def attack_classifier(
     """
     require_same_kind(classifier, chosen)
     images, labels = torch.from_numpy(chosen.images), torch.from_numpy(chosen.labels)
+    tried = chosen.take(slice(min((limits or {}).values(), default=len(chosen))))
     return attack_matrix(
         attackable(classifier.network),
         images,
         labels,
         plan,
-        certified=proved(classifier, chosen, {attack.eps for attack in plan if attack.norm == "linf"}),
+        certified=proved(classifier, tried, {attack.eps for attack in plan if attack.norm == "linf"}),
+        limits=limits,
         training_eps=training_eps,
         on_progress=on_progress,
     )

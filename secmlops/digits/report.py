@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from secmlops.digits import report_plots
+from secmlops.digits import published, report_plots
 from secmlops.digits.choosing import Candidate, choose, pareto_front
 from secmlops.lifecycle.gate import Verdict
 from secmlops.pages import render
@@ -192,6 +192,8 @@ def _meaning(best: Candidate, candidates: Sequence[Candidate]) -> list[str]:
             f"For {1000 * evaluation.certified_accuracy:.0f} of 1,000 it is proved that no change within the budget "
             "turns the answer."
         )
+    if beside := published.beside(evaluation):
+        sentences.append(f"To compare{beside}.")
     standard = next((one for one in candidates if one.evaluation.family == "none"), None)
     if standard is None or standard is best:
         return sentences

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secmlops.bundle import model_digest
-from secmlops.digits import report
+from secmlops.digits import published, report
 from secmlops.digits.choosing import Candidate, choose, pareto_front
 from secmlops.digits.evaluation import Evaluation, evaluate
 from secmlops.digits.model import read_model
@@ -97,7 +97,7 @@ def evaluate_recipe(
         stage=Stage.QUALITY_ASSURANCE,
         mitigations=("AML.M0003", "AML.M0008"),
         claim=f"{measured.recipe} was attacked within {measured.eps:g} a pixel by {', '.join(attacks)}.",
-        measured={**measured.metrics(), "attacked_images": measured.matrix.n, "test_images": measured.n},
+        measured={**measured.metrics(), "attacked_images": measured.attacked, "test_images": measured.n},
         artifacts={"model": digest},
         producer=f"evaluate_recipe-{measured.recipe}",
         holds=verdict.passed,
@@ -105,7 +105,7 @@ def evaluate_recipe(
     hand_on([training_evidence], evidence, record)
     say(
         f"{measured.recipe}: {measured.clean_accuracy:.1%} clean, {robust:.1%} under attack, "
-        f"{measured.certified_accuracy:.1%} proved"
+        f"{measured.certified_accuracy:.1%} proved{published.beside(measured)}"
     )
     return measured
 

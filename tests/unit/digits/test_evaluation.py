@@ -71,9 +71,10 @@ def test_a_wrong_label_counts_as_broken(tmp_path):
 
 def test_only_so_many_images_are_attacked_and_all_are_read(tmp_path):
     measured = evaluate(
-        brightness(tmp_path), images(), eps=EPS, attack_names=("fgsm",), attacked_images=4, seed=1, **FACTS
+        brightness(tmp_path), images(), eps=EPS, attack_names=("fgsm", "pgd"), attacked_images=4, seed=1, **FACTS
     )
-    assert (measured.n, measured.matrix.n) == (10, 4)
+    assert (measured.n, measured.attacked) == (10, 4)
+    assert {cell.attack: cell.n for cell in measured.matrix.cells} == {"fgsm": 10, "pgd": 4}
 
 
 def test_a_transformation_that_hides_the_gradient_is_attacked_through(tmp_path):
