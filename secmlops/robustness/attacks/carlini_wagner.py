@@ -35,9 +35,9 @@ class CarliniWagner:
 
     eps: float
     confidence: float = 0.0
-    rounds: int = 9
-    steps: int = 200
-    learning_rate: float = 0.05
+    rounds: int = 6
+    steps: int = 100
+    learning_rate: float = 0.1
     first_constant: float = 1.0
     batch_size: int = 500
     norm: ClassVar[Norm] = "l2"
