@@ -48,7 +48,7 @@ class CertifiedCurve(BaseModel):
 
 
 def certified_curve(
-    network: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], *, method: Method = "crown"
+    network: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], *, method: Method = "alpha-crown"
 ) -> CertifiedCurve:
     """The curve in L-infinity by bounds.
 

@@ -27,7 +27,7 @@ _ATTACK_STEPS = 10
 
 @torch.no_grad()
 def margin_bounds(
-    network: nn.Module, images: Tensor, labels: Tensor, eps: float, *, method: Method = "crown"
+    network: nn.Module, images: Tensor, labels: Tensor, eps: float, *, method: Method = "alpha-crown"
 ) -> Tensor:
     """Lower bounds of the label's logit minus the best other logit, over all images within `eps`; float64 (n,).
 
@@ -51,7 +51,9 @@ def margin_bounds(
 
 
 @torch.no_grad()
-def certified(network: nn.Module, images: Tensor, labels: Tensor, eps: float, *, method: Method = "crown") -> Tensor:
+def certified(
+    network: nn.Module, images: Tensor, labels: Tensor, eps: float, *, method: Method = "alpha-crown"
+) -> Tensor:
     """Whether the label is proved to stand for all images within `eps`; bool (n,).
 
     The cheapest method that proves an image decides it. Images that the network gets wrong are not tried, nor by a dear
@@ -86,7 +88,7 @@ def certified_radii(
     labels: Tensor,
     largest: float,
     *,
-    method: Method = "crown",
+    method: Method = "alpha-crown",
     halvings: int = 8,
 ) -> Tensor:
     """The largest budgets found for which each label is proved, float64 (n,); 0 where none is, not even for 0.

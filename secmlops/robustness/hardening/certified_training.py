@@ -1,6 +1,8 @@
 """Certified training: make small what can be proved about the worst image, so that proofs hold (ATLAS AML.M0003).
 
-The networks are those of `certification`: Conv2d, ReLU, Flatten, Linear.
+The networks are those of `certification`: Conv2d, ReLU, Flatten, Linear; start them with `start_for_intervals`. On
+MNIST, at eps .1, `AttackedAndBounded` with a small weight of the intervals keeps more clean accuracy than intervals
+alone and is proved more often, by alpha-CROWN; at .3 `IntervalBoundPropagation` does as well at two thirds of the cost.
 """
 
 import math
@@ -46,7 +48,8 @@ class IntervalBoundPropagation:
         natural: weight of the loss on the images as they are, while eps is zero and once it is whole; the rest weighs
             the worst loss.
         regularization: weight, fading as eps grows, of Shi's two terms: intervals may not widen from layer to layer,
-            and as many ReLUs shall be always on as are always off.
+            and as many ReLUs shall be always on as are always off. They are meant for deep networks with batch
+            normalization; on two convolutions without it they cost accuracy.
     """
 
     eps: float
