@@ -181,12 +181,12 @@ def test_bounds_are_exact_where_no_sign_is_open():
 
 
 def test_rounding_is_part_of_the_proof():
-    """In real numbers class 0 leads by .4; float32 loses the .9 beside 2^24 and answers class 1."""
-    network = nn.Sequential(nn.Flatten(), nn.Linear(3, 2)).eval()
-    weights = torch.tensor([[2.0**24, 0.9, -(2.0**24)], [0.0, 0.5, 0.0]])
-    network.load_state_dict({"1.weight": weights, "1.bias": torch.zeros(2)})
-    image, label = torch.ones(1, 1, 1, 3), torch.tensor([0])
-    assert float(margin_bounds(network, image, label, 0.0)) <= -0.5
+    """In real numbers class 1 leads by .4; beside 2^24 float32 loses both .9 and .5 and answers class 0."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(1, 2)).eval()
+    network.load_state_dict({"1.weight": torch.tensor([[0.5], [0.9]]), "1.bias": torch.full((2,), 2.0**24)})
+    image, label = torch.ones(1, 1, 1, 1), torch.tensor([1])
+    assert network(image).argmax(1).item() == 0
+    assert float(margin_bounds(network, image, label, 0.0)) <= 0
     assert not certified(network, image, label, 0.0)
 
 
