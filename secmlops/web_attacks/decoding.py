@@ -260,6 +260,8 @@ _NOT_UNDONE: Final = frozenset({"br", "zstd", "compress", "x-compress"})
 def _unpacked(request: HttpRequest) -> _Unpacked:
     """Undo the content codings, the last one first."""
     body = request.body
+    if not body:
+        return _Unpacked(body)
     named = ",".join(value for name, value in request.headers if name.lower() == "content-encoding").lower()
     codings = [coding for item in named.split(",") if (coding := item.strip()) not in ("", "identity")]
     if not codings and body[:2] == b"\x1f\x8b":
