@@ -37,7 +37,7 @@ STEPS = 40
 CASES = (("standard", 0.1, 1 / 2), ("hardened", 0.3, 3 / 4), ("hardened", 0.1, 3 / 4))
 BATCH_SIZES, BATCH_SIZES_CW = (100, 500), (10, ATTACKED_CW)
 BOUND_CW, WITHIN = 1 / 20, 1.05
-QUICK = CarliniWagner(math.inf, rounds=3, steps=30, learning_rate=0.2)
+QUICK = CarliniWagner(math.inf, rounds=3, steps=30, learning_rate=0.4)
 
 Made = tuple[float, Tensor]
 """CPU seconds, and the attacked images."""

@@ -171,7 +171,7 @@ def attack_matrix(
         labels: true classes, (n,).
         attacks: attacks with their budgets, as `attacks.build` makes them.
         certified: for L-infinity budgets, whether each of the first images is proved right, bool (m,).
-        limits: for an attack's name, how many images, from the first, it is made on; all without one.
+        limits: for an attack's name, how many images, from the first and at least one, it is made on; all without one.
         training_eps: L-infinity budget that the model was trained for, if it was.
         on_progress: told after every attack: how many are done, of how many, and the last one's figure.
 
@@ -188,7 +188,7 @@ def attack_matrix(
     standing: dict[Setting, Tensor] = {}
     cells = []
     for done, attack in enumerate(attacks, 1):
-        seen = (limits or {}).get(attack.name, len(images))
+        seen = max((limits or {}).get(attack.name, len(images)), 1)
         left, cell = _make(attack, classifier, images[:seen], labels[:seen], clean[:seen])
         standing[Setting(attack.name, attack.norm, attack.eps)] = left
         cells.append(cell)

@@ -106,7 +106,7 @@ def loss_landscape(
 def plane(classifier: Classifier, image: Tensor, label: int, shares: Tensor, *, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Loss and margin (positive: wrong) on the plane of both directions, (random, gradient) of the shares' length."""
     labels = torch.tensor([label], device=image.device)
-    upward, _, _ = gradient(untargeted(classifier, labels), image[None], torch.zeros(1, dtype=torch.long))
+    upward, _, _ = gradient(untargeted(classifier, labels), image[None], torch.zeros_like(labels))
     generator = torch.Generator().manual_seed(seed)
     other = torch.randint(2, image.shape, generator=generator).to(image) * 2 - 1
     across = shares.to(image).view(-1, 1, 1, 1, 1) * other + shares.to(image).view(1, -1, 1, 1, 1) * upward.sign()

@@ -28,7 +28,7 @@ class CarliniWagner:
         confidence: by how many logits the error must be sure.
         rounds: of the binary search for c.
         steps: of Adam in a round.
-        learning_rate: of Adam.
+        learning_rate: of Adam's first step; it falls linearly to nothing.
         first_constant: c of the first round.
         batch_size: images at a time.
     """
@@ -37,7 +37,7 @@ class CarliniWagner:
     confidence: float = 0.0
     rounds: int = 6
     steps: int = 100
-    learning_rate: float = 0.1
+    learning_rate: float = 0.2
     first_constant: float = 1.0
     batch_size: int = 500
     norm: ClassVar[Norm] = "l2"
@@ -73,7 +73,7 @@ class CarliniWagner:
                 run, downward = run.keep(falling), downward[falling]
                 if not len(run.rows):
                     break
-            run.descend(downward, self.learning_rate, step)
+            run.descend(downward, self.learning_rate * (1 - (step - 1) / self.steps), step)
         search.adapt(rows, succeeded[rows])
         return True
 

@@ -10,8 +10,8 @@ def step_to(points: Tensor, normals: Tensor, values: Tensor, norm: BallNorm) -> 
     """The shortest step from each point in [0, 1] to its hyperplane such that the point stays in [0, 1].
 
     With multiplier t, coordinate i moves by min(t, room_i) for `linf` and by min(t |w_i|, room_i) for `l2`, towards the
-    plane; what that gains, sum_i v_i min(t, q_i), is piecewise linear in t, so sorting the q_i gives t in one pass.
-    Where the box ends before the plane, every coordinate goes as far as it can.
+    plane. What that gains, sum_i v_i min(t, q_i), is concave and piecewise linear in t, so Newton's method from zero
+    ends at the exact t after a few steps. Where the box ends before the plane, every coordinate goes as far as it can.
 
     Args:
         points: (n, d).
@@ -35,16 +35,13 @@ def step_to(points: Tensor, normals: Tensor, values: Tensor, norm: BallNorm) -> 
 
 def _solve(gain: Tensor, limit: Tensor, wanted: Tensor) -> Tensor:
     """The t with sum_i gain_i min(t, limit_i) = wanted; infinite where no t suffices, (n,)."""
-    limit, order = limit.sort(dim=1)
-    gain = gain.gather(1, order)
-    slope_after = gain.flip(1).cumsum(1).flip(1) - gain
-    used_up = torch.where(limit.isinf(), 0.0, gain * limit).cumsum(1)
-    reached = used_up + torch.where(limit.isinf(), 0.0, limit * slope_after)
-    segment = torch.searchsorted(reached.contiguous(), wanted[:, None]).squeeze(1)
-    last = gain.shape[1] - 1
-    before = (segment - 1).clamp(min=0, max=last)[:, None]
-    first = (segment == 0)[:, None]
-    base = torch.where(first, 0.0, used_up.gather(1, before))
-    slope = torch.where(first, gain.sum(1, keepdim=True), slope_after.gather(1, before))
-    solved = (wanted[:, None] - base) / slope
-    return torch.where((segment[:, None] > last) | (slope <= 0), torch.inf, solved).squeeze(1)
+    whole = torch.where(gain > 0, gain * limit, 0.0)
+    multiplier = torch.zeros_like(wanted)
+    ended = torch.zeros_like(gain, dtype=torch.bool)
+    while True:
+        slope = gain.masked_fill(ended, 0).sum(1)
+        lacking = wanted - (whole * ended).sum(1)
+        multiplier = torch.where(slope > 0, lacking / slope, torch.inf).maximum(multiplier)
+        before, ended = ended, limit <= multiplier[:, None]
+        if torch.equal(before, ended):
+            return multiplier
