@@ -11,10 +11,11 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import safetensors.numpy
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 
-from secmlops.detectors.config import DriftConfig
+from secmlops.detectors import native
+from secmlops.detectors.config import drift_config
 from secmlops.detectors.detector import Arrays, BadWindow, Detector, Engine
 from secmlops.detectors.opening import rebuild
 from secmlops.errors import SecmlopsError
@@ -23,6 +24,8 @@ KIND: Final = "detector"
 WEIGHTS: Final = "weights.safetensors"
 SETTINGS: Final = "preprocess.json"
 CARD: Final = "card.json"
+ADVERSARIAL: Final = frozenset({"adversarial_ae", "model_distillation", "feature_squeezing", "disagreement"})
+"""Kinds that judge single inputs, and watch a classifier."""
 
 _STATE: Final = "state."
 
@@ -52,7 +55,15 @@ class Settings(BaseModel):
 
     kind: Literal["detector"] = KIND
     engine: Engine
-    config: DriftConfig = Field(discriminator="kind")
+    config: dict[str, Any]
+
+
+class NothingToWatch(SecmlopsError):
+    """A detector of adversarial inputs is loaded without what it watches."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        super().__init__(f"a detector of kind {kind} watches a classifier: pass it as `watched`")
 
 
 def detector_files(detector: Any, *, card: Mapping[str, Any] | None = None) -> dict[str, bytes]:
@@ -62,7 +73,7 @@ def detector_files(detector: Any, *, card: Mapping[str, Any] | None = None) -> d
         detector: what to store.
         card: what its card says besides what follows from the config (`metrics`, `training`, `limits`, ...).
     """
-    settings = Settings(engine=detector.meta["backend"], config=detector.config)
+    settings = Settings(engine=detector.meta["backend"], config=detector.config.model_dump(mode="json"))
     return {
         WEIGHTS: safetensors.numpy.save(_plain(detector.arrays() | _state(detector))),
         SETTINGS: settings.model_dump_json(indent=1).encode(),
@@ -83,23 +94,35 @@ def save_detector(detector: Any, folder: str | Path, *, card: Mapping[str, Any] 
         (Path(folder) / name).write_bytes(content)
 
 
-def load_detector(files: Mapping[str, bytes]) -> Detector:
+def load_detector(
+    files: Mapping[str, bytes], *, watched: Any = None, rewriters: Mapping[str, Any] | None = None
+) -> Detector:
     """Build the detector that a bundle's files hold.
 
     Args:
         files: at least `weights.safetensors` and `preprocess.json`, verified.
+        watched: the classifier or scorer that a detector of adversarial inputs watches; drift needs none.
+        rewriters: by name, the functions that a `Disagreement` compares with.
 
     Raises:
         InvalidDetector: a file is missing, malformed, or does not fit the other.
+        NothingToWatch: a detector of adversarial inputs, and no classifier.
         AlibiMissing: the engine is `alibi`, and alibi-detect is not installed.
     """
     settings = _settings(files)
     arrays, state = _arrays(files)
+    kind = settings.config.get("kind")
+    if kind in ADVERSARIAL and watched is None:
+        raise NothingToWatch(kind)
     try:
-        detector: Any = rebuild(settings.config, arrays, settings.engine)
+        if kind not in native.DRIFT:
+            return _adversarial(settings.config, arrays, watched, rewriters or {})
+        detector: Any = rebuild(drift_config(settings.config), arrays, settings.engine)
         if state:
             detector.restore(state)
-    except (BadWindow, TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+    except ValidationError as error:
+        raise _malformed(error) from None
+    except (BadWindow, TypeError, KeyError, ValueError, IndexError, AttributeError, RuntimeError) as error:
         raise InvalidDetector(f"{WEIGHTS} does not fit {SETTINGS} ({error})") from None
     return detector
 
@@ -128,8 +151,30 @@ def _settings(files: Mapping[str, bytes]) -> Settings:
     try:
         return Settings.model_validate_json(files[SETTINGS])
     except ValidationError as error:
-        fields = ", ".join(sorted({".".join(map(str, e["loc"])) or e["type"] for e in error.errors()}))
-        raise InvalidDetector(f"{SETTINGS} is malformed ({fields})") from None
+        raise _malformed(error) from None
+
+
+def _malformed(error: ValidationError) -> InvalidDetector:
+    fields = ", ".join(sorted({".".join(map(str, e["loc"])) or e["type"] for e in error.errors()}))
+    return InvalidDetector(f"{SETTINGS} is malformed ({fields})")
+
+
+def _adversarial(config: Mapping[str, Any], arrays: Arrays, watched: Any, rewriters: Mapping[str, Any]) -> Any:
+    # Imported here: a service that watches drift alone does without PyTorch.
+    kind = config.get("kind")
+    if kind == "disagreement":
+        from secmlops.detectors.disagreement import Disagreement, DisagreementConfig
+
+        return Disagreement(DisagreementConfig.model_validate(config), watched, rewriters)
+    if kind == "feature_squeezing":
+        from secmlops.detectors.squeezing import FeatureSqueezing, FeatureSqueezingConfig
+
+        return FeatureSqueezing(FeatureSqueezingConfig.model_validate(config), watched)
+    if kind in ADVERSARIAL:
+        from secmlops.detectors.adversarial_ae import AdversarialAe, second_opinion_config
+
+        return AdversarialAe(second_opinion_config(config), watched, arrays)
+    raise InvalidDetector(f"{SETTINGS} is malformed (config.kind: {kind!r} is no detector)")
 
 
 def _arrays(files: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -152,9 +197,14 @@ def _plain(arrays: Arrays) -> dict[str, Any]:
 
 
 def _card(detector: Any) -> dict[str, Any]:
+    single = detector.meta["detector_type"] == "adversarial"
     return {
         "name": detector.meta["name"],
         "task": f"{detector.meta['detector_type']} detection",
         "architecture": f"{detector.meta['name']}, engine {detector.meta['backend']}",
-        "intended_use": "Watches the data that a served model sees; it decides nothing about a single request.",
+        "intended_use": (
+            "Flags inputs that were made to fool the model it was fitted beside; who knows it can get past it."
+            if single
+            else "Watches the data that a served model sees; it decides nothing about a single request."
+        ),
     }
