@@ -16,7 +16,11 @@ from secmlops.images.image_set import ImageSet
 from secmlops.robustness.attacks.pgd import Pgd
 from secmlops.robustness.classifiers import ClassifierConfig, build_classifier
 from secmlops.robustness.hardening.adversarial_training import CrossEntropy, FgsmTraining, RobustAccuracy, Trades
-from secmlops.robustness.hardening.certified_training import AttackedAndBounded, Growth, IntervalBoundPropagation
+from secmlops.robustness.hardening.certified_training import (
+    AttackedAndBounded,
+    IntervalBoundPropagation,
+    start_for_intervals,
+)
 from secmlops.robustness.hardening.distillation import Distillation, HotCrossEntropy
 from secmlops.robustness.hardening.ensemble import Ensemble
 from secmlops.robustness.hardening.fit import FitConfig, FitReport, Objective, Progress, fit
@@ -48,7 +52,7 @@ SMALL_SIDE = 16
 SMALL_EPS = 1 / 3
 """By this factor attacks on such images are smaller."""
 
-_VALIDATED = 1_000
+_VALIDATED = 500
 """Validation images that are attacked after each epoch."""
 
 
@@ -138,8 +142,9 @@ class UnknownRecipe(SecmlopsError):
         super().__init__(f"no recipe {name!r}: choose one of {', '.join(known)}")
 
 
+_FGSM = FitConfig(epochs=7, batch_size=128, learning_rate=5e-3, averaging=0.998, largest_drop=0.1)
 _TRADES = FitConfig(epochs=20, learning_rate=2e-3, averaging=0.999, shift=1)
-_CERTIFIED = FitConfig(epochs=25, batch_size=128, learning_rate=2e-3, warm_up=0.3, averaging=0.998, shift=1)
+_CERTIFIED = FitConfig(epochs=40, batch_size=128, learning_rate=2e-3, warm_up=0.3, averaging=0.998, shift=1)
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -159,8 +164,8 @@ RECIPES: dict[str, Recipe] = {
             sources=("Goodfellow et al. 2015", "Wong et al. 2020"),
             atlas=("AML.M0003",),
             eps=0.1,
-            objective=FgsmTraining(eps=0.2, growth=0.2),
-            fit=FitConfig(epochs=6, averaging=0.995, largest_drop=0.1),
+            objective=FgsmTraining(eps=0.25, growth=0.1),
+            fit=_FGSM,
             choose_best=True,
         ),
         Recipe(
@@ -187,19 +192,19 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             name="certified_small",
             family="certified robustness",
-            sources=("De Palma et al. 2024", "Gowal et al. 2019"),
+            sources=("De Palma et al. 2024", "Gowal et al. 2019", "Shi et al. 2021"),
             atlas=("AML.M0003",),
             eps=0.1,
-            objective=AttackedAndBounded(eps=0.11, bounded=0.5, growth=Growth(0.01, 0.4)),
+            objective=AttackedAndBounded(eps=0.115, bounded=0.2),
             fit=_CERTIFIED,
         ),
         Recipe(
             name="certified_large",
             family="certified robustness",
-            sources=("Gowal et al. 2019",),
+            sources=("Gowal et al. 2019", "Shi et al. 2021"),
             atlas=("AML.M0003",),
             eps=0.3,
-            objective=IntervalBoundPropagation(eps=0.31, growth=Growth(0.02, 0.5)),
+            objective=IntervalBoundPropagation(eps=0.305),
             fit=_CERTIFIED,
         ),
         Recipe(
@@ -227,8 +232,8 @@ RECIPES: dict[str, Recipe] = {
             sources=("Lakshminarayanan et al. 2017", "Wong et al. 2020"),
             atlas=("AML.M0003", "AML.M0006"),
             eps=0.1,
-            objective=FgsmTraining(eps=0.2, growth=0.2),
-            fit=FitConfig(epochs=4, averaging=0.995, largest_drop=0.1),
+            objective=FgsmTraining(eps=0.25, growth=0.1),
+            fit=_FGSM,
             members=(Member(), Member(activation="silu"), Member(channels=(16, 32, 64), hidden=(128,))),
             choose_best=True,
         ),
@@ -290,6 +295,8 @@ def train_recipe(
         torch.manual_seed(seed)
         classifier = build_classifier(config)
         student = build_classifier(config)
+        if recipe.family == "certified robustness":
+            start_for_intervals(classifier)
     trainer = _Trainer(
         torch.from_numpy(train.images),
         torch.from_numpy(train.labels),
