@@ -1,8 +1,8 @@
 """Input transformations and the squeezing detector on MNIST, before attackers who ignore them and who know them.
 
-One standard network, trained here on the first 20,000 training images, and 300 test images. Ignorant: PGD-40 on the
+One standard network, trained here on the first 20,000 training images, and 200 test images. Ignorant: PGD-40 on the
 bare network, which goes on after an image errs. Knowing: per image the best of PGD through the transformation with its
-own gradient, with the identity's (BPDA), and Square with 500 queries, which needs none; for the detector, the attack on
+own gradient, with the identity's (BPDA), and Square with 200 queries, which needs none; for the detector, the attack on
 network and detector together as well as all ignorant ones. The figures of the knowing attacker are those that count.
 
     python -m benchmarks.input_defences
@@ -33,8 +33,8 @@ from secmlops.robustness.transformations import (
     Transformed,
 )
 
-BUDGETS, STEPS, QUERIES = (0.1, 0.3), 40, 500
-TRAINED, CALIBRATED, ATTACKED = 20_000, 1_000, 300
+BUDGETS, STEPS, QUERIES = (0.1, 0.3), 40, 200
+TRAINED, CALIBRATED, ATTACKED = 20_000, 1_000, 200
 FALSE_POSITIVE_RATE = 0.05
 PLAIN = (BitDepthConfig(bits=1), MedianConfig(size=2), MedianConfig(size=3), JpegConfig(quality=50))
 

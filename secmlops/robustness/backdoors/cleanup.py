@@ -1,8 +1,8 @@
 """Finding the images of a backdoor, leaving them out, and training again until nothing is accused any more.
 
-What this cannot do: a mark that turns too few images for Neural Cleanse to find a small one (as clean-label poisoning of
-few images may leave behind), or one spread over the whole image, is not accused; and where marked images outnumber the
-true images of their class, that class is left with few.
+What this cannot do: a mark that turns too few images for Neural Cleanse to find a small one, such as clean-label
+poisoning of few images may leave behind, or one spread over the whole image, is not accused; and where marked images
+outnumber the true images of their class, that class is left with few.
 """
 
 from dataclasses import dataclass
