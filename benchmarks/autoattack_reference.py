@@ -2,7 +2,7 @@
 
 The reference is not on PyPI. Put a checkout of it (https://github.com/fra31/auto-attack) where
 `AUTOATTACK_REFERENCE` says; without it there is nothing to compare with and this is skipped. Two networks, trained here
-on 20,000 images, standard and hardened by random-start FGSM at eps .3; 300 test images; Square with 1,000 queries in
+on 20,000 images, standard and hardened by random-start FGSM at eps .1; 300 test images; Square with 1,000 queries in
 both. Seconds are CPU time.
 
     AUTOATTACK_REFERENCE=../auto-attack python -m benchmarks.autoattack_reference
@@ -27,7 +27,7 @@ from secmlops.robustness.trainer import trainer
 
 NETWORK = NetworkConfig(image_shape=(1, 28, 28), classes=10)
 TRAINED, ATTACKED, QUERIES = 20_000, 300, 1_000
-CASES = (("standard", 0.1), ("hardened", 0.1), ("hardened", 0.3))
+EPS = 0.1
 WITHIN = 0.01
 
 
@@ -41,22 +41,22 @@ def main() -> bool | None:
     splits = load_digits(root / "vision" / "mnist")
     images, labels = (torch.from_numpy(some[:TRAINED]) for some in (splits.train.images, splits.train.labels))
     networks = {
-        "standard": trainer(NETWORK, FitConfig(epochs=3, batch_size=128))(images, labels),
-        "hardened": trainer(NETWORK, FitConfig(epochs=8, batch_size=128), FgsmTraining(eps=0.3))(images, labels),
+        "standard": trainer(NETWORK, FitConfig(epochs=2, batch_size=128))(images, labels),
+        "hardened": trainer(NETWORK, FitConfig(epochs=4, batch_size=128), FgsmTraining(EPS))(images, labels),
     }
     images, labels = (torch.from_numpy(some[:ATTACKED]) for some in (splits.test.images, splits.test.labels))
-    return print_rows("AutoAttack", [_row(name, networks[name], images, labels, eps) for name, eps in CASES])
+    return print_rows("AutoAttack", [_row(name, network, images, labels) for name, network in networks.items()])
 
 
-def _row(name: str, network: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Row:
+def _row(name: str, network: nn.Module, images: Tensor, labels: Tensor) -> Row:
     began = time.process_time()
-    ours = AutoAttack(eps, queries=QUERIES)(network, images, labels)
+    ours = AutoAttack(EPS, queries=QUERIES)(network, images, labels)
     ours_s, began = time.process_time() - began, time.process_time()
-    theirs = _reference(network, images, labels, eps)
+    theirs = _reference(network, images, labels)
     theirs_s = time.process_time() - began
     left, peer_left = ((network(some).argmax(1) == labels).double().mean().item() for some in (ours, theirs))
     return Row(
-        f"accuracy under AutoAttack at eps {eps}, {len(images)} images, {name} network",
+        f"accuracy under AutoAttack at eps {EPS}, {len(images)} images, {name} network",
         f"{left:.4f} in {ours_s:.0f} s",
         f"reference {peer_left:.4f} in {theirs_s:.0f} s",
         f"{ours_s / theirs_s:.2f} of the time",
@@ -65,10 +65,10 @@ def _row(name: str, network: nn.Module, images: Tensor, labels: Tensor, eps: flo
     )
 
 
-def _reference(network: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+def _reference(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     from autoattack import AutoAttack as Reference
 
-    attack = Reference(network, norm="Linf", eps=eps, seed=0, verbose=False, device="cpu")
+    attack = Reference(network, norm="Linf", eps=EPS, seed=0, verbose=False, device="cpu")
     attack.square.n_queries = QUERIES
     return attack.run_standard_evaluation(images, labels, bs=len(images))
 
