@@ -58,9 +58,10 @@ class AdversarialAeConfig(_SecondOpinionConfig):
         image_shape: channels, height, width.
         hidden: widths of the encoder's layers, mirrored in the decoder.
         latent: width between them.
-        noise: in training, the autoencoder is given images with noise of up to this size (`disturbed`), and shall show
-            what the classifier says of them without it. The paper has none; with it, large perturbations do not get
-            through the autoencoder.
+        noise: in training, the autoencoder is given half of the images with noise of up to this size (`disturbed`), and
+            shall keep what the classifier says of them without it.
+        attack: the other half are given after a gradient step on the classifier of up to this length. The paper has
+            neither; without them, large perturbations get through the autoencoder.
         reconstruction: weight, in training, of the mean squared error of the pixels beside the divergence.
     """
 
@@ -69,6 +70,7 @@ class AdversarialAeConfig(_SecondOpinionConfig):
     hidden: tuple[Positive, ...] = (400,)
     latent: Positive = 40
     noise: Annotated[float, Field(ge=0, le=1)] = 0.5
+    attack: Annotated[float, Field(ge=0, le=1)] = 0.3
     reconstruction: Annotated[float, Field(ge=0)] = 1.0
 
 
@@ -217,7 +219,8 @@ class AdversarialAe:
 
     def _objective(self) -> "Agreement":
         if isinstance(self.config, AdversarialAeConfig):
-            return Agreement(self.config.temperature, self.config.noise, self.config.reconstruction)
+            config = self.config
+            return Agreement(config.temperature, config.noise, config.attack, config.reconstruction)
         return Agreement(self.config.temperature)
 
     def _second(self, images: Tensor) -> Tensor:
@@ -231,21 +234,36 @@ class Agreement:
     Attributes:
         temperature: of the classifier's answer.
         noise: largest size of the noise that what is trained sees and the classifier does not.
+        attack: largest step of the attack on the classifier that what is trained sees.
         reconstruction: weight of the pixels' error; for an autoencoder.
     """
 
     temperature: float
     noise: float = 0.0
+    attack: float = 0.0
     reconstruction: float = 0.0
 
     def __call__(self, network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         """Mean loss of a batch; labels and progress are not used."""
         with torch.no_grad():
             first = network.judge(images).float()  # type: ignore[operator]
-        out = network.trained(disturbed(images, self.noise)).float()  # type: ignore[operator]
+        half = len(images) // 2
+        seen = torch.cat([disturbed(images[:half], self.noise), self._attacked(network, images[half:])])
+        out = network.trained(seen).float()  # type: ignore[operator]
         second = network.judge(out).float() if network.through else out  # type: ignore[operator]
         loss = divergence(first, second, self.temperature).mean()
         return loss + self.reconstruction * (out - images).square().mean() if self.reconstruction else loss
+
+    def _attacked(self, network: nn.Module, images: Tensor) -> Tensor:
+        """One step away from the classifier's own answer, of a length drawn for each image (Goodfellow et al. 2015)."""
+        if not self.attack:
+            return images
+        at = images.detach().clone().requires_grad_()
+        logits = network.judge(at).float()  # type: ignore[operator]
+        loss = nn.functional.cross_entropy(logits, logits.argmax(1), reduction="sum")
+        direction = torch.autograd.grad(loss, at)[0].sign()
+        strength = self.attack * torch.rand(len(images), 1, 1, 1, device=images.device)
+        return (images + strength * direction).clamp(0, 1)
 
 
 def disturbed(images: Tensor, size: float) -> Tensor:

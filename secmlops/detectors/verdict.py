@@ -56,6 +56,28 @@ class Signals:
         return Signals(self.inputs[rows], self.probabilities[rows], self.scores[rows])
 
 
+def mixture(clean: Signals, other: Signals, share: float, rows: int, generator: np.random.Generator) -> Signals:
+    """A window of so many rows, that share of them from `other`, made to fit and to test a judge with.
+
+    Raises:
+        BadWindow: one of the two has too few rows.
+    """
+    counts = (rows - round(share * rows), round(share * rows))
+    if any(count > len(each.scores) for count, each in zip(counts, (clean, other), strict=True)):
+        raise BadWindow(
+            f"a window of {rows} with a share of {share:g} wants {counts[0]} clean rows and {counts[1]} others"
+        )
+    parts = [
+        each.take(generator.choice(len(each.scores), count, replace=False))
+        for count, each in zip(counts, (clean, other), strict=True)
+    ]
+    return Signals(
+        np.concatenate([part.inputs for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )
+
+
 class Evidence(BaseModel):
     """What was measured of a window. Shares are of its rows; ranks are among the reference's, .5 is its median.
 
