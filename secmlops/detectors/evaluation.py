@@ -76,6 +76,26 @@ class Detection(BaseModel):
     delay_rows: float | None
 
 
+class RunLength(BaseModel):
+    """How long an online detector runs until its alarm.
+
+    Attributes:
+        change: what happened to the stream from its first row on; empty: nothing, so every alarm is false.
+        size: of the change.
+        streams: how many were watched.
+        mean_rows: until the alarm.
+        silent: streams that ended without one; they count with their length.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    change: str
+    size: float
+    streams: Annotated[int, Field(gt=0)]
+    mean_rows: float
+    silent: Annotated[int, Field(ge=0)]
+
+
 class Roc(BaseModel):
     """A detector of adversarial inputs against one attack, at every threshold.
 
@@ -170,6 +190,56 @@ def detections(
                     delay_rows=median if np.isfinite(median) else None,
                 )
             )
+    return table
+
+
+def run_lengths(
+    detector: Any,
+    clean: Rows,
+    changes: Mapping[str, Change],
+    *,
+    sizes: Sequence[float] = (0.25, 0.5, 1.0),
+    streams: int = 20,
+    longest: int = 2_000,
+    view: View = lambda rows: rows,
+    seed: int = 0,
+) -> list[RunLength]:
+    """Run an online detector on streams drawn from clean rows, first as they are and then with each change.
+
+    The expected run time is kept where the first entry's mean is about `ert`; the others are delays.
+
+    Args:
+        detector: of streams; it is reset before each, and at the end.
+        clean: rows (n, ...) that the detector was not built on, as `changes` want them.
+        changes: by name.
+        sizes: of each change.
+        streams: for each change and size.
+        longest: rows after which a stream ends.
+        view: what the detector sees of the rows.
+        seed: of everything drawn.
+    """
+    generator = np.random.default_rng(seed)
+
+    def length(change: Change | None, size: float) -> int | None:
+        rows = clean[generator.integers(len(clean), size=longest)]
+        detector.reset()
+        seen = view(rows if change is None else change(rows, size, generator))
+        return next((time for time, row in enumerate(seen, 1) if detector.predict(row)["data"]["is_drift"]), None)
+
+    table = []
+    cases = [("", None, 0.0), *((name, change, size) for name, change in changes.items() for size in sizes)]
+    for name, change, size in cases:
+        lengths = [length(change, size) for _ in range(streams)]
+        table.append(
+            RunLength(
+                change=name,
+                size=size,
+                streams=streams,
+                mean_rows=float(np.mean([each or longest for each in lengths])),
+                silent=lengths.count(None),
+            )
+        )
+    detector.reset()
     return table
 
 

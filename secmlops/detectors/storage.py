@@ -116,7 +116,7 @@ def load_detector(
         raise NothingToWatch(kind)
     try:
         if kind not in native.DRIFT:
-            return _adversarial(settings.config, arrays, watched, rewriters or {})
+            return _other(settings.config, arrays, watched, rewriters or {})
         detector: Any = rebuild(drift_config(settings.config), arrays, settings.engine)
         if state:
             detector.restore(state)
@@ -159,9 +159,13 @@ def _malformed(error: ValidationError) -> InvalidDetector:
     return InvalidDetector(f"{SETTINGS} is malformed ({fields})")
 
 
-def _adversarial(config: Mapping[str, Any], arrays: Arrays, watched: Any, rewriters: Mapping[str, Any]) -> Any:
+def _other(config: Mapping[str, Any], arrays: Arrays, watched: Any, rewriters: Mapping[str, Any]) -> Any:
     # Imported here: a service that watches drift alone does without PyTorch.
     kind = config.get("kind")
+    if kind == "verdict":
+        from secmlops.detectors.verdict import DriftOrAttack, Judge
+
+        return DriftOrAttack(Judge.model_validate(config), **arrays)
     if kind == "disagreement":
         from secmlops.detectors.disagreement import Disagreement, DisagreementConfig
 

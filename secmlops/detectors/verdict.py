@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import optimize, special, stats
 
 from secmlops.detectors.config import MmdConfig
-from secmlops.detectors.detector import BadWindow, Floats, as_rows
+from secmlops.detectors.detector import Answer, BadWindow, Floats, as_rows, describe
 from secmlops.detectors.kernels import squared_distances
 from secmlops.detectors.mmd import MmdDrift
 from secmlops.errors import SecmlopsError
@@ -208,6 +208,7 @@ class Judge(BaseModel):
     """A logistic judgement over the evidence; goes into a bundle as JSON.
 
     Attributes:
+        kind: `verdict`.
         level: false alarms on clean windows at most, over all tests together.
         means: of each weighed piece of evidence in the windows that it was fitted on.
         scales: their standard deviations.
@@ -217,6 +218,7 @@ class Judge(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    kind: Literal["verdict"] = "verdict"
     level: Annotated[float, Field(gt=0, lt=1)] = 0.05
     means: tuple[float, ...]
     scales: tuple[float, ...]
@@ -233,6 +235,42 @@ class Judge(BaseModel):
         towards = sorted(zip(WEIGHED, pulls if attack else -pulls, strict=True), key=lambda pull: -pull[1])
         reasons = tuple((name, float(pull)) for name, pull in towards if pull > 0) if alarms else ()
         return Verdict(kind=kind, attack_probability=probability, alarms=alarms, reasons=reasons[:5], evidence=evidence)
+
+
+class DriftOrAttack:
+    """A judge with its reference, as a detector of windows.
+
+    Args:
+        config: the judge.
+        inputs: of the reference.
+        probabilities: of the reference.
+        scores: of the reference.
+
+    Raises:
+        BadWindow: the reference is too short, or its parts do not fit together.
+    """
+
+    def __init__(
+        self, config: Judge, inputs: npt.NDArray[Any], probabilities: npt.NDArray[Any], scores: npt.NDArray[Any]
+    ):
+        self.config = config
+        self.reader = EvidenceReader(Signals(inputs, probabilities, scores))
+        self.meta = describe("DriftOrAttack", kind="verdict")
+
+    def predict(self, x: Signals) -> Answer:
+        """Judge a window: `is_drift`, `is_attack`, and the fields of `Verdict`.
+
+        Raises:
+            BadWindow: its parts do not fit together, or not with the reference's.
+        """
+        verdict = self.config.judge(self.reader.read(x))
+        flags = {"is_drift": int(verdict.kind == "drift"), "is_attack": int(verdict.kind == "attack")}
+        return {"data": {**flags, **verdict.model_dump()}, "meta": self.meta}
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All that it takes besides the judge to build it again."""
+        reference = self.reader.reference
+        return {"inputs": reference.inputs, "probabilities": reference.probabilities, "scores": reference.scores}
 
 
 class NothingToTell(SecmlopsError):

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from secmlops.detectors.changes import IMAGE_CHANGES, NUMBER_CHANGES, shifted
-from secmlops.detectors.config import MmdConfig
+from secmlops.detectors.config import MmdConfig, OnlineMmdConfig
 from secmlops.detectors.detector import BadWindow
 from secmlops.detectors.evaluation import (
     FalseAlarms,
@@ -15,6 +15,7 @@ from secmlops.detectors.evaluation import (
     false_alarms,
     roc,
     roc_picture,
+    run_lengths,
 )
 from secmlops.detectors.opening import open_detector
 from tests.unit.robustness.small import digits
@@ -75,6 +76,20 @@ def test_the_delay_runs_from_the_change_to_the_end_of_the_window_with_the_alarm(
     assert 1 <= row.delay_rows <= 10
     (never,) = detections(peer, np.zeros((40, 1)), {"none": shifted}, rows=10, sizes=(1.0,), streams=3, patience=2)
     assert (never.rate, never.delay_rows) == (0, None)
+
+
+def test_run_lengths_of_an_online_detector():
+    config = OnlineMmdConfig(ert=40, window_size=8, n_bootstraps=400)
+    detector = open_detector(config, NUMBERS[:300], "native")
+    nothing, small, large = run_lengths(
+        detector, CLEAN, {"shifted": shifted}, sizes=(0.4, 1.0), streams=15, longest=300
+    )
+    assert nothing.change == ""
+    assert 15 < nothing.mean_rows < 120
+    assert large.mean_rows < small.mean_rows < nothing.mean_rows
+    assert large.silent == 0
+    (silent,) = run_lengths(detector, np.zeros((5, 3)) + NUMBERS[:300].mean(axis=0), {}, streams=1, longest=3)
+    assert (silent.silent, silent.mean_rows) == (1, 3)
 
 
 def test_what_the_detector_sees_can_differ_from_what_is_changed():

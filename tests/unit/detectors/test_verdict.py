@@ -3,7 +3,18 @@ import pytest
 from scipy import stats
 
 from secmlops.detectors.detector import BadWindow
-from secmlops.detectors.verdict import TESTS, WEIGHED, EvidenceReader, Judge, NothingToTell, Signals, fit_judge
+from secmlops.detectors.storage import detector_files, load_detector
+from secmlops.detectors.verdict import (
+    TESTS,
+    WEIGHED,
+    DriftOrAttack,
+    EvidenceReader,
+    Judge,
+    NothingToTell,
+    Signals,
+    fit_judge,
+    mixture,
+)
 
 
 def world(rows, seed, *, drift=0.0, attacked=0.0):
@@ -85,6 +96,28 @@ def test_the_judge_is_json(judge, reader):
     assert again.judge(evidence) == judge.judge(evidence)
     assert len(judge.weights) == len(WEIGHED)
     assert not set(TESTS) & set(WEIGHED)
+
+
+def test_a_judge_with_its_reference_is_a_detector_and_is_stored(judge, reader):
+    reference = reader.reference
+    detector = DriftOrAttack(judge, reference.inputs, reference.probabilities, reference.scores)
+    again = load_detector(detector_files(detector))
+    for how, flags in (({"attacked": 0.5}, (0, 1)), ({"drift": 1.0}, (1, 0))):
+        window = world(150, 77, **how)
+        data = detector.predict(window)["data"]
+        assert (data["is_drift"], data["is_attack"]) == flags
+        assert again.predict(window) == detector.predict(window)
+
+
+def test_mixtures_hold_the_share():
+    clean, other = world(100, 0), world(80, 1)
+    other.scores[:] = -1
+    made = mixture(clean, other, 0.3, 50, np.random.default_rng(0))
+    assert (made.scores == -1).sum() == 15
+    assert len(made.inputs) == len(made.probabilities) == 50
+    assert (mixture(clean, other, 1.0, 80, np.random.default_rng(0)).scores == -1).all()
+    with pytest.raises(BadWindow, match="wants 10 clean rows and 90 others"):
+        mixture(clean, other, 0.9, 100, np.random.default_rng(0))
 
 
 def test_what_cannot_be_judged(reader):
