@@ -1,1 +1,1 @@
-"""Attacks on image classifiers, what hardens them, and what can be proved about them - for any classifier in PyTorch."""
+"""Attacks on image classifiers, what hardens them, what can be proved about them: for any classifier in PyTorch."""
