@@ -26,7 +26,7 @@ TITLES: Final[Mapping[str, str]] = {
     "accuracy_hop_skip_jump": "HopSkipJump",
     "robust_accuracy": "Worst case",
     "certified_accuracy": "Proved",
-    "latency_p95_ms": "Time per image, slowest 5 %",
+    "latency_p95_ms": "Time per image",
     "training_s": "Training",
     "masking_alarms": "Alarms",
     "masking_warnings": "Warnings of masked gradients",
@@ -60,6 +60,7 @@ def write_report(
     candidates: Sequence[Candidate],
     *,
     champion: Candidate | None = None,
+    pictures: Sequence[report_plots.Picture] = (),
     title: str = "Robust digits: what was measured",
 ) -> None:
     """Write one HTML file on one variant or on all side by side.
@@ -68,6 +69,7 @@ def write_report(
         out: the file.
         candidates: at least one.
         champion: the one that was chosen; None: the one that `choose` takes.
+        pictures: more of them.
         title: heading of the page.
     """
     best = champion or choose(candidates)
@@ -89,7 +91,7 @@ def write_report(
         meaning=_meaning(best, candidates),
         columns=columns,
         rows=[_row(one, columns, len(candidates) > 1 and id(one) in front) for one in candidates],
-        plots=report_plots.draw_all(candidates, front),
+        plots=[*report_plots.draw_all(candidates, front), *pictures],
         findings=[
             _Finding(one.evaluation.recipe, weight, found.kind, found.text)
             for one in candidates

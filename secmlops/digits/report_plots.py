@@ -1,17 +1,24 @@
-"""The pictures of the variants' report."""
+"""The pictures of the variants' report: all of them side by side, or one of them closely."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from secmlops.digits.attacking import attackable
 from secmlops.digits.choosing import Candidate
+from secmlops.digits.model import ImageClassifier
+from secmlops.images.image_set import ImageSet
 from secmlops.pictures import COLOURS, LINES, STYLE, svg_uri
+from secmlops.robustness import matrix_plots
+from secmlops.robustness.attacks.pgd import Pgd
 
 _MARKERS = "osD^vPX*"
+_EXAMPLES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,33 @@ def draw_all(candidates: Sequence[Candidate], front: set[int]) -> list[Picture]:
                 )
             )
         return drawn
+
+
+def draw_attacked(classifier: ImageClassifier, test: ImageSet, eps: float) -> list[Picture]:
+    """How one variant meets PGD: a few images before and after, and the loss around the first of them.
+
+    Args:
+        classifier: the variant.
+        test: images with their true labels; the first ones are shown.
+        eps: budget of the attack.
+    """
+    shown = test.take(slice(_EXAMPLES))
+    images, labels = torch.from_numpy(shown.images), torch.from_numpy(shown.labels)
+    attacked_through = attackable(classifier.network)
+    attacked = Pgd(eps)(attacked_through, images, labels)
+    return [
+        Picture(
+            "What an attack looks like",
+            f"PGD within {eps:g} a pixel, on the first test images; above each what the model answers and how surely.",
+            matrix_plots.examples(attacked_through, images, attacked, test.classes),
+        ),
+        Picture(
+            "The loss around an image",
+            "Smooth slopes are sound; a valley at the image, or ridges, are signs of masked gradients. "
+            "Black: where the answer turns.",
+            matrix_plots.loss_landscape(attacked_through, images[0], int(labels[0]), 2 * eps),
+        ),
+    ]
 
 
 def _axes(width: float = 6.4, height: float = 4.6) -> tuple[Figure, Axes]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secmlops.bundle import model_digest
-from secmlops.digits import published, report
+from secmlops.digits import published, report, report_plots
 from secmlops.digits.choosing import Candidate, choose, pareto_front
 from secmlops.digits.evaluation import Evaluation, evaluate
 from secmlops.digits.model import read_model
@@ -71,9 +71,10 @@ def evaluate_recipe(
     policy = load_policy(requirements)
     card = json.loads((Path(model) / "card.json").read_bytes())
     facts = card["training"]
+    classifier, images = read_model(model), read_images(test)
     measured = evaluate(
-        read_model(model),
-        read_images(test),
+        classifier,
+        images,
         recipe=facts["recipe"],
         family=facts["family"],
         eps=policy.operating("eps"),
@@ -91,7 +92,8 @@ def evaluate_recipe(
     (folder / "subject.json").write_text(json.dumps({"model": digest}))
     (folder / "evaluation.json").write_text(measured.model_dump_json())
     verdict = judge(policy, measured.metrics(), digest)
-    report.write_report(report_file, [Candidate(Path(model), measured, verdict)])
+    pictures = report_plots.draw_attacked(classifier, images, measured.eps)
+    report.write_report(report_file, [Candidate(Path(model), measured, verdict)], pictures=pictures)
     robust = measured.metrics()["robust_accuracy"]
     record = Evidence(
         stage=Stage.QUALITY_ASSURANCE,
