@@ -42,6 +42,8 @@ def pipeline(
     data: str = "",
     policy: dict = POLICY,
     variant: list[str] = VARIANTS,
+    flagged: float = 0.0,
+    uncertain: float = 0.0,
     attacks: list[str] = ATTACKS,
     attacked_images: int = 200,
     seed: int = 1,
@@ -61,6 +63,8 @@ def pipeline(
         data: images as IDX files or folders, by path, `s3://` or checksummed web address; empty: small digits.
         policy: the gate policy (`pipelines/policies/digits.yaml`).
         variant: which recipes to train side by side.
+        flagged: share of clean images that a detector of adversarial ones may flag; 0: no detector.
+        uncertain: share of clean images on which a model may abstain; 0: none does.
         attacks: which attacks each of them meets.
         attacked_images: how many test images are attacked; 0: all.
         seed: seed of everything random.
@@ -82,6 +86,8 @@ def pipeline(
                 train=loaded.outputs["train"],
                 validation=loaded.outputs["validation"],
                 recipe=recipe,
+                flagged=flagged,
+                uncertain=uncertain,
                 seed=seed,
             ),
             TRAINING,

@@ -11,6 +11,7 @@ PARAMETERS = {
     "attacked_images": 200,
     "attacks": ATTACKS,
     "data": "",
+    "flagged": 0.0,
     "namespace": "secmlops",
     "policy": POLICY,
     "seed": 1,
@@ -19,6 +20,7 @@ PARAMETERS = {
     "signing_secret": "signing-key",
     "storage_secret": "object-store",
     "trust_config": "trusted-key",
+    "uncertain": 0.0,
     "variant": VARIANTS,
     "warehouse_secret": "clickhouse",
 }
