@@ -87,7 +87,8 @@ class ClassifierDrift:
             gram = seen.T @ seen
             gram[np.diag_indices_from(gram)] += self.config.ridge * np.trace(gram) / len(gram)
             base = labels[:, inside].mean(axis=1, keepdims=True)
-            scores[:, outside] = base + (labels[:, inside] - base) @ (seen @ np.linalg.solve(gram, unseen.T))
+            weights = np.linalg.solve(gram, seen.T @ (labels[:, inside] - base).T)
+            scores[:, outside] = base + (unseen @ weights).T
         return scores
 
 
