@@ -111,7 +111,6 @@ def test_many_features_and_constant_ones():
 def test_lsdd_needs_rows_beside_its_centres_and_rows_that_differ():
     with pytest.raises(BadWindow, match="too few for 9 centres"):
         LsddDrift(LsddConfig(n_kernel_centers=9), rows(10, 0))
-    with pytest.raises(BadWindow, match="use MMD"), np.errstate(invalid="ignore"):
-        LsddDrift(LsddConfig(), np.ones((40, 3))).predict(np.ones((20, 3)))
+    assert LsddDrift(LsddConfig(), np.ones((40, 3))).predict(np.ones((20, 3)))["data"]["is_drift"] == 0
     with pytest.raises(BadWindow, match="features"):
         LsddDrift(LsddConfig(), rows(40, 0)).predict(np.zeros((5, 2)))
