@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from secmlops.digits.attacking import attack_classifier
-from secmlops.digits.model import ImageClassifier
+from secmlops.digits.model import ImageClassifier, onnx_difference
 from secmlops.images.image_set import ImageSet
 from secmlops.robustness import attacks
 from secmlops.robustness.matrix import AttackMatrix
@@ -40,7 +40,9 @@ class Evaluation(BaseModel):
         eps: the policy's budget (L-infinity, pixel values).
         training_eps: what it was hardened against; 0: nothing.
         n: test images.
-        clean_accuracy: share of all of them that are right.
+        clean_accuracy: share of all of them that are right, also where the model would abstain.
+        answered_share: share of all of them on which the model does not abstain.
+        answered_accuracy: share of those that are right.
         confusion: counts, a row per true class, a column per answer.
         matrix: the attacks.
         latency_p50_ms: median time of one image alone through ONNX Runtime, one thread.
@@ -58,6 +60,8 @@ class Evaluation(BaseModel):
     training_eps: float
     n: int
     clean_accuracy: float
+    answered_share: float
+    answered_accuracy: float
     confusion: tuple[tuple[int, ...], ...]
     matrix: AttackMatrix
     latency_p50_ms: float
@@ -84,6 +88,9 @@ class Evaluation(BaseModel):
         }
         found = {
             "clean_accuracy": self.clean_accuracy,
+            "answered_share": self.answered_share,
+            "answered_accuracy": self.answered_accuracy,
+            "attacked_images": float(self.attacked),
             "certified_accuracy": self.certified_accuracy,
             "masking_alarms": float(len(self.matrix.alarms)),
             "masking_warnings": float(len(self.matrix.warnings)),
@@ -106,7 +113,6 @@ def evaluate(
     eps: float,
     training_eps: float,
     training_s: float,
-    onnx_difference: float,
     attack_names: Sequence[str],
     attacked_images: int = 0,
     seed: int = 0,
@@ -122,7 +128,6 @@ def evaluate(
         eps: the policy's budget.
         training_eps: what it was hardened against; 0: nothing.
         training_s: wall time of its trainings.
-        onnx_difference: measured when it was written.
         attack_names: names out of `attacks.ATTACKS`; those of `_SWEPT` are made at every budget.
         attacked_images: how many images the attacks but those of `_ON_ALL` are made on, drawn by lot; 0: all.
         seed: of the attacks and the lot.
@@ -134,10 +139,11 @@ def evaluate(
     """
     answers = classifier.predict(test.images)
     labels, answered = torch.from_numpy(test.labels), torch.from_numpy(answers.labels)
+    right, taken = labels == answered, ~torch.from_numpy(answers.abstained)
     matrix = attack_classifier(
         classifier,
         test.take(np.random.default_rng(seed).permutation(len(test))),
-        plan(attack_names, eps, seed),
+        plan(attack_names, eps, training_eps, seed),
         limits={name: attacked_images for name in attack_names if attacked_images and name not in _ON_ALL},
         training_eps=training_eps or None,
         on_progress=on_progress,
@@ -150,20 +156,31 @@ def evaluate(
         eps=eps,
         training_eps=training_eps,
         n=len(test),
-        clean_accuracy=float((labels == answered).double().mean()),
+        clean_accuracy=float(right.double().mean()),
+        answered_share=float(taken.double().mean()),
+        answered_accuracy=float(right[taken].double().mean()) if bool(taken.any()) else 0.0,
         confusion=_confusion(labels, answered, len(test.classes)),
         matrix=matrix,
         latency_p50_ms=p50,
         latency_p95_ms=p95,
         training_s=training_s,
-        onnx_difference=onnx_difference,
+        onnx_difference=onnx_difference(classifier, test.images),
     )
 
 
-def plan(names: Sequence[str], eps: float, seed: int) -> list[attacks.Attack]:
-    """Every attack at the policy's eps, and the swept one at the other budgets, weakest first."""
-    budgets = {name: SHARES_OF_EPS if name == _SWEPT else (1.0,) for name in names}
-    return [attacks.build(name, eps * share, seed=seed) for name, shares in budgets.items() for share in shares]
+def plan(names: Sequence[str], eps: float, training_eps: float, seed: int) -> list[attacks.Attack]:
+    """Every attack at the policy's eps, the swept one at the other budgets too, weakest first.
+
+    FGSM and the swept one are also made at the training's eps: the gap between them there tells catastrophic
+    overfitting (Wong et al. 2020).
+    """
+    made = []
+    for name in dict.fromkeys(names):
+        budgets = {eps * share for share in SHARES_OF_EPS} if name == _SWEPT else {eps}
+        if training_eps and name in (_SWEPT, "fgsm"):
+            budgets.add(training_eps)
+        made += [attacks.build(name, budget, seed=seed) for budget in sorted(budgets)]
+    return made
 
 
 def _confusion(labels: Tensor, answered: Tensor, classes: int) -> tuple[tuple[int, ...], ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -350,7 +351,8 @@ def _parts(classifier: nn.Module) -> list[nn.Module]:
 def _validation(recipe: Recipe, validation: ImageSet, eps: float) -> RobustAccuracy | None:
     if not recipe.choose_best:
         return None
-    images, labels = (torch.from_numpy(a[:_VALIDATED]) for a in (validation.images, validation.labels))
+    order = np.random.default_rng(0).permutation(len(validation))[:_VALIDATED]  # files come class by class
+    images, labels = (torch.from_numpy(a[order]) for a in (validation.images, validation.labels))
     return RobustAccuracy(Pgd(eps=eps, steps=10), images, labels)
 
 

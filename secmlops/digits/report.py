@@ -14,6 +14,8 @@ _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 TITLES: Final[Mapping[str, str]] = {
     "clean_accuracy": "Clean",
+    "answered_share": "Answered",
+    "answered_accuracy": "Right of those answered",
     "accuracy_fgsm": "FGSM",
     "accuracy_pgd": "PGD",
     "accuracy_apgd_ce": "APGD-CE",
@@ -28,13 +30,16 @@ TITLES: Final[Mapping[str, str]] = {
     "certified_accuracy": "Proved",
     "latency_p95_ms": "Time per image",
     "training_s": "Training",
+    "attacked_images": "Images under attack",
     "masking_alarms": "Alarms",
     "masking_warnings": "Warnings of masked gradients",
     "onnx_difference": "ONNX against PyTorch",
 }
 """Metrics in the order of the table, by the names that policies use."""
 
-_NOT_IN_TABLE: Final = frozenset({"masking_alarms", "masking_warnings", "onnx_difference"})
+_NOT_IN_TABLE: Final = frozenset(
+    {"answered_share", "answered_accuracy", "attacked_images", "masking_alarms", "masking_warnings", "onnx_difference"}
+)
 
 
 def title_of(metric: str) -> str:
@@ -50,7 +55,7 @@ def shown(metric: str, value: float | None) -> str:
         return f"{value:.2f} ms"
     if metric.endswith("_s"):
         return f"{value:.0f} s"
-    if "accuracy" in metric:
+    if "accuracy" in metric or metric.endswith("_share"):
         return f"{100 * value:.1f} %"
     return f"{value:.3g}"
 

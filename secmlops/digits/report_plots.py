@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from secmlops.digits.attacking import attackable
+from secmlops.digits.attacking import attackable, drawn
 from secmlops.digits.choosing import Candidate
 from secmlops.digits.model import ImageClassifier
 from secmlops.images.image_set import ImageSet
@@ -79,14 +79,14 @@ def draw_attacked(classifier: ImageClassifier, test: ImageSet, eps: float) -> li
         test: images with their true labels; the first ones are shown.
         eps: budget of the attack.
     """
-    shown = test.take(slice(_EXAMPLES))
+    shown = drawn(test, _EXAMPLES, seed=0)
     images, labels = torch.from_numpy(shown.images), torch.from_numpy(shown.labels)
     attacked_through = attackable(classifier.network)
     attacked = Pgd(eps)(attacked_through, images, labels)
     return [
         Picture(
             "What an attack looks like",
-            f"PGD within {eps:g} a pixel, on the first test images; above each what the model answers and how surely.",
+            f"PGD within {eps:g} a pixel, on a few test images; above each what the model answers and how surely.",
             matrix_plots.examples(attacked_through, images, attacked, test.classes),
         ),
         Picture(

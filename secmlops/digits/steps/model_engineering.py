@@ -58,6 +58,7 @@ def train_recipe(
         "recipe": recipe,
         "family": trained.recipe.family,
         "sources": list(trained.recipe.sources),
+        "mitigations": list(trained.recipe.atlas),
         "training_eps": trained.eps,
         "training_s": trained.seconds,
         "seed": seed,
@@ -75,9 +76,9 @@ def train_recipe(
     }
     record = Evidence(
         stage=Stage.MODEL_ENGINEERING,
-        mitigations=(*trained.recipe.atlas, *(("AML.M0015",) if config.detector else ())),
-        claim=f"{recipe} was trained ({trained.recipe.family}) against changes of up to {trained.eps:g} a pixel.",
-        measured={**facts, "sources": "; ".join(trained.recipe.sources), **metrics},
+        mitigations=(),
+        claim=f"{recipe} was trained ({trained.recipe.family}); what it is worth, attacking it shows.",
+        measured={**facts, **{name: "; ".join(facts[name]) for name in ("sources", "mitigations")}, **metrics},
         artifacts={
             "train": file_digest(Path(train)),
             "validation": file_digest(Path(validation)),

@@ -13,7 +13,7 @@ from secmlops.digits.evaluation import Evaluation, evaluate
 from secmlops.digits.model import read_model
 from secmlops.images.image_set import read_images
 from secmlops.lifecycle.dossier import hand_on
-from secmlops.lifecycle.evidence import Evidence
+from secmlops.lifecycle.evidence import Evidence, verdict_evidence
 from secmlops.lifecycle.gate import Verdict, judge
 from secmlops.lifecycle.policy import load_policy
 from secmlops.lifecycle.stages import Stage
@@ -80,7 +80,6 @@ def evaluate_recipe(
         eps=policy.operating("eps"),
         training_eps=facts["training_eps"],
         training_s=facts["training_s"],
-        onnx_difference=card["equality"]["onnx_max_logit_difference"],
         attack_names=attacks,
         attacked_images=attacked_images,
         seed=seed,
@@ -97,9 +96,9 @@ def evaluate_recipe(
     robust = measured.metrics()["robust_accuracy"]
     record = Evidence(
         stage=Stage.QUALITY_ASSURANCE,
-        mitigations=("AML.M0003", "AML.M0008"),
+        mitigations=("AML.M0008", *facts["mitigations"]),
         claim=f"{measured.recipe} was attacked within {measured.eps:g} a pixel by {', '.join(attacks)}.",
-        measured={**measured.metrics(), "attacked_images": measured.attacked, "test_images": measured.n},
+        measured={**measured.metrics(), "test_images": measured.n},
         artifacts={"model": digest},
         producer=f"evaluate_recipe-{measured.recipe}",
         holds=verdict.passed,
@@ -162,7 +161,7 @@ def choose_recipe(
         producer="choose_recipe",
         holds=passed,
     )
-    hand_on([dossier, *candidate_evidence], evidence, record)
+    hand_on([dossier, *candidate_evidence], evidence, record, *verdict_evidence(best.verdict, "choose_recipe"))
     refused = ", ".join(result.metric for result in best.verdict.failures)
     passing = sum(candidate.verdict.passed for candidate in candidates)
     say(f"{passing} of {len(candidates)} pass; {recipe} {'is chosen' if passed else f'fails {refused}'}")

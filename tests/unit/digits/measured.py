@@ -23,19 +23,23 @@ def evaluation(
     latency_ms: float = 1.0,
     training_s: float = 10.0,
 ) -> Evaluation:
-    """An evaluation in which PGD is the only attack."""
+    """An evaluation in which every attack does the same, PGD at two budgets."""
     cells = tuple(
-        Cell(attack="pgd", norm="linf", eps=eps, n=50, accuracy=accuracy, mean_distance=None, seconds=0.1)
-        for eps, accuracy in ((EPS / 2, (clean + robust) / 2), (EPS, robust))
+        Cell(attack=attack, norm="linf", eps=eps, n=150, accuracy=accuracy, mean_distance=None, seconds=0.1)
+        for attack, eps, accuracy in (
+            ("pgd", EPS / 2, (clean + robust) / 2),
+            *((attack, EPS, robust) for attack in ("pgd", "apgd_ce", "apgd_t", "square")),
+        )
     )
     matrix = AttackMatrix(
-        n=50,
+        n=150,
         clean_accuracy=clean,
         cells=cells,
         worst=tuple(
-            WorstCase(norm="linf", eps=cell.eps, n=50, accuracy=cell.accuracy, attacks=("pgd",)) for cell in cells
+            WorstCase(norm="linf", eps=eps, n=150, accuracy=accuracy, attacks=("pgd",))
+            for eps, accuracy in {cell.eps: cell.accuracy for cell in cells}.items()
         ),
-        certified=() if certified is None else (CertifiedShare(eps=EPS, n=50, accuracy=certified),),
+        certified=() if certified is None else (CertifiedShare(eps=EPS, n=150, accuracy=certified),),
         alarms=tuple(Finding(kind="order", text=text) for text in alarms),
         warnings=(),
     )
@@ -47,6 +51,8 @@ def evaluation(
         training_eps=0.0 if recipe == "standard" else EPS,
         n=100,
         clean_accuracy=clean,
+        answered_share=1.0,
+        answered_accuracy=clean,
         confusion=((50, 1), (1, 48)),
         matrix=matrix,
         latency_p50_ms=latency_ms / 2,

@@ -15,7 +15,7 @@ from secmlops.robustness.networks import NetworkConfig
 from secmlops.robustness.transformations import BitDepthConfig
 
 EPS = 0.1
-FACTS = {"recipe": "by hand", "family": "none", "training_eps": 0.0, "training_s": 1.0, "onnx_difference": 0.0}
+FACTS = {"recipe": "by hand", "family": "none", "training_eps": 0.0, "training_s": 1.0}
 
 
 def brightness(tmp_path, transformation=None):
@@ -50,6 +50,8 @@ def test_every_figure_of_a_linear_network_is_as_computed_by_hand(tmp_path):
     assert metrics["accuracy_fgsm"] == metrics["accuracy_pgd"] == metrics["robust_accuracy"] == 0.8
     assert metrics["certified_accuracy"] == pytest.approx(0.8)
     assert metrics["masking_alarms"] == 0.0
+    assert metrics["answered_share"] == metrics["answered_accuracy"] == 1.0
+    assert metrics["attacked_images"] == 10
     assert measured.confusion == ((5, 0), (0, 5))
     assert 0 < metrics["latency_p50_ms"] <= metrics["latency_p95_ms"]
 
@@ -82,16 +84,31 @@ def test_a_transformation_that_hides_the_gradient_is_attacked_through(tmp_path):
     plain = images()
     pixels, labels = torch.from_numpy(plain.images), torch.from_numpy(plain.labels)
     aware = attackable(classifier.network)
-    (attack,) = plan(("fgsm",), 0.2, 0)
+    (attack,) = plan(("fgsm",), 0.2, 0.0, 0)
     assert torch.equal(attack(classifier.network, pixels, labels), pixels), "rounding has no gradient to follow"
     assert (aware(attack(aware, pixels, labels)).argmax(1) != labels).sum() == 4
 
 
 def test_the_plan_sweeps_pgd_over_the_budgets():
-    made = [(attack.name, round(attack.eps, 6)) for attack in plan(("fgsm", "pgd", "square"), EPS, 0)]
+    made = [(attack.name, round(attack.eps, 6)) for attack in plan(("fgsm", "pgd", "square"), EPS, 0.0, 0)]
     assert made == [("fgsm", EPS), *(("pgd", round(EPS * share, 6)) for share in SHARES_OF_EPS), ("square", EPS)]
+
+
+def test_the_plan_looks_for_overfitting_where_the_training_was():
+    made = {(attack.name, round(attack.eps, 6)) for attack in plan(("fgsm", "pgd", "square"), EPS, 0.3, 0)}
+    assert {("fgsm", 0.3), ("pgd", 0.3), ("fgsm", EPS), ("square", EPS)} <= made
+    assert ("square", 0.3) not in made
 
 
 def test_an_attack_that_does_not_exist_is_refused():
     with pytest.raises(UnknownAttack, match="nonsense"):
-        plan(("nonsense",), EPS, 0)
+        plan(("nonsense",), EPS, 0.0, 0)
+
+
+def test_abstaining_is_measured(tmp_path):
+    classifier = brightness(tmp_path)
+    classifier.config = classifier.config.model_copy(update={"abstain_below": 0.6})
+    measured = evaluate(classifier, images(), eps=EPS, attack_names=("fgsm",), **FACTS)
+    # A softmax of +-2 (2 m - 1) is below .6 only where the brightness m is .45 or .55.
+    assert measured.answered_share == pytest.approx(0.8)
+    assert measured.answered_accuracy == 1.0

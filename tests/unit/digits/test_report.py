@@ -35,7 +35,7 @@ class Text(HTMLParser):
 def test_the_verdict_stands_first_and_names_the_champion(tmp_path):
     page = written(tmp_path, candidate("standard", robust=0.1), candidate("trades", robust=0.9, certified=0.4))
     text = Text(page).text
-    assert "trades may be served: it meets all 5 requirements" in text
+    assert "trades may be served: it meets all 10 requirements" in text
     assert "For 400 of 1,000 it is proved" in text
     assert "What survives attackers who know it: trades (+80 points)." in text
     assert "Without any defence 10 % of attacked images are read rightly." in text
@@ -55,7 +55,7 @@ def test_a_defence_that_falls_to_those_who_know_it_is_named(tmp_path):
 
 def test_when_nothing_passes_the_page_says_what_is_missing_and_why_it_matters(tmp_path):
     text = Text(written(tmp_path, candidate("standard", robust=0.1), candidate("fgsm", robust=0.5))).text
-    assert "No variant may be served: the best, fgsm fails 1 of 5 requirements" in text
+    assert "No variant may be served: the best, fgsm fails 4 of 10 requirements" in text
     assert "Worst case: 50.0 %, must be at least 70.0 %" in text
 
 
