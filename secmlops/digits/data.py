@@ -7,8 +7,8 @@
 | a folder with the sub-folders `train` and `test`, each with a sub-folder per class | PNG and JPEG files |
 | a folder with a sub-folder per class | the same, divided at random |
 
-Folders are named by path, `file://` or `s3://`. The four IDX files can also lie on the web, then gzipped and under
-their usual names: `https://host/folder#sha256=...`, where the checksum is what this prints:
+Folders are named by path, `file://` or `s3://`. In folders of images, links are refused. The four IDX files
+can also lie on the web, then gzipped and under their usual names: `https://host/folder#sha256=...`, where the checksum is what this prints:
 
     cat train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz |
         sha256sum
@@ -23,7 +23,7 @@ import numpy as np
 
 from secmlops.bundle import bytes_digest, file_digest
 from secmlops.images.errors import ImagesError, InvalidFile
-from secmlops.images.folder import read_folder
+from secmlops.images.folder import read_folder, subfolders
 from secmlops.images.idx import read_idx_images
 from secmlops.images.image_set import ImageSet
 from secmlops.images.splits import Splits, divide, divide_published
@@ -109,14 +109,14 @@ def _read(folder: Path, uri: str, seed: int, on_refused: Callable[[InvalidFile],
     files = [_idx_file(folder, name) for name in IDX_FILES]
     if all(files):
         return _published_idx([file for file in files if file], seed)
-    subfolders = {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
-    if {"train", "test"} <= subfolders:
+    found = subfolders(folder)
+    if {"train", "test"} <= set(found):
         train = read_folder(folder / "train", on_refused=on_refused)
         shape, classes = train.image_set.shape, train.image_set.classes
         test = read_folder(folder / "test", shape=shape, classes=classes, on_refused=on_refused)
         sources = {"train": train.digest, "test": test.digest}
         return divide_published(train.image_set, test.image_set, seed=seed, sources=sources)
-    if len(subfolders) < 2:
+    if len(found) < 2:
         raise UnknownLayout(uri)
     whole = read_folder(folder, on_refused=on_refused)
     return divide(whole.image_set, seed=seed, sources={"images": whole.digest})

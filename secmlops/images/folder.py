@@ -69,18 +69,19 @@ def read_folder(
         on_refused: called for each file that is no usable image, which is then left out; by default it is raised.
 
     Raises:
-        InvalidFile: no folder of sub-folders, a class that is not among `classes`, or no usable image.
+        InvalidFile: no folder of sub-folders, a link, a class that is not among `classes`, or no usable image.
         TooManyImages: more than the limits allow.
     """
     root = Path(folder)
-    names = classes or _classes(root, limits)
-    unknown = sorted(set(_subfolders(root)) - set(names))
+    found = subfolders(root)
+    names = classes or _classes(root, found, limits)
+    unknown = sorted(set(found) - set(names))
     if unknown:
         raise InvalidFile(root, f"has the sub-folder {unknown[0]!r}, which is no class: the classes are {names}")
     images: list[np.ndarray] = []
     labels: list[int] = []
     digest = hashlib.sha256()
-    for label, path in _files(root, names, limits):
+    for label, path in _files(root, names, found, limits):
         data = _read(path, limits.image.max_bytes)
         digest.update(f"{names[label]}/{path.name}\0{hashlib.sha256(data).hexdigest()}\n".encode("utf-8", "replace"))
         try:
@@ -98,15 +99,24 @@ def read_folder(
     return FolderImages(ImageSet(np.stack(images), np.array(labels, np.int64), names), f"sha256:{digest.hexdigest()}")
 
 
-def _subfolders(root: Path) -> list[str]:
-    if not root.is_dir():
-        raise InvalidFile(root, "is no folder")
-    with os.scandir(root) as entries:
-        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."]
+def subfolders(root: str | Path) -> list[str]:
+    """Names of the sub-folders that are not hidden.
+
+    Raises:
+        InvalidFile: no folder, or a link stands in it.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise InvalidFile(folder, "is no folder")
+    with os.scandir(folder) as entries:
+        seen = [entry for entry in entries if entry.name[0] != "."]
+    for entry in seen:
+        if entry.is_symlink():
+            raise InvalidFile(entry.path, "is a link: copy what it points to in its place")
+    return [entry.name for entry in seen if entry.is_dir(follow_symlinks=False)]
 
 
-def _classes(root: Path, limits: FolderLimits) -> tuple[str, ...]:
-    names = _subfolders(root)
+def _classes(root: Path, names: list[str], limits: FolderLimits) -> tuple[str, ...]:
     if len(names) < 2:
         raise InvalidFile(root, "holds no classes: each class is a sub-folder, and there are at least two")
     if len(names) > limits.max_classes:
@@ -115,12 +125,12 @@ def _classes(root: Path, limits: FolderLimits) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: (int(name), name) if are_numbers else (0, name)))
 
 
-def _files(root: Path, names: tuple[str, ...], limits: FolderLimits) -> Iterator[tuple[int, Path]]:
-    """Label and path of every file, sorted by label and name."""
+def _files(root: Path, names: tuple[str, ...], found: list[str], limits: FolderLimits) -> Iterator[tuple[int, Path]]:
+    """Label and path of every file in the sub-folders that were found, sorted by label and name."""
     count = 0
     for label, name in enumerate(names):
         subfolder = root / name
-        for file in sorted(os.listdir(subfolder)) if subfolder.is_dir() else ():
+        for file in sorted(os.listdir(subfolder)) if name in found else ():
             if file.startswith("."):
                 continue
             path = subfolder / file

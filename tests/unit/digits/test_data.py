@@ -163,6 +163,16 @@ def test_a_folder_with_training_and_test_images(tmp_path):
     assert set(splits.sources) == {"train", "test"}
 
 
+@pytest.mark.parametrize("linked", ["test", "test/cat", "train/dog"])
+def test_linked_folders_are_refused(tmp_path, linked):
+    write_pictures(tmp_path / "pets" / "train", 24, seed=1)
+    write_pictures(tmp_path / "pets" / "test", 5, seed=2)
+    (tmp_path / "pets" / linked).rename(tmp_path / "elsewhere")
+    (tmp_path / "pets" / linked).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidFile, match="link"):
+        load_digits(tmp_path / "pets")
+
+
 def test_folders_that_hold_nothing_known_are_refused(tmp_path):
     with pytest.raises(UnknownLayout):
         load_digits(tmp_path)

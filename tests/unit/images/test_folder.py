@@ -57,10 +57,21 @@ def test_an_unusable_image_is_named_or_left_out(folder):
         read_folder(folder, shape=(1, 5, 5), on_refused=refused.append)
 
 
-def test_links_are_refused(folder):
-    (folder / "2" / "link.png").symlink_to(folder / "9" / "0.png")
+@pytest.mark.parametrize("classes", [(), ("2", "9", "10"), ("2", "9", "10", "11")])
+@pytest.mark.parametrize("link", ["2/link.png", "2/to a folder", "2/broken", "11", "readme"])
+def test_links_are_refused(tmp_path_factory, folder, link, classes):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "0.png").write_bytes(encoded(picture()))
+    targets = {"2/link.png": elsewhere / "0.png", "2/broken": elsewhere / "none", "readme": elsewhere / "0.png"}
+    (folder / link).symlink_to(targets.get(link, elsewhere))
     with pytest.raises(InvalidFile, match="link"):
-        read_folder(folder)
+        read_folder(folder, classes=classes)
+
+
+def test_classes_lie_in_the_folder(tmp_path_factory, folder):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "0.png").write_bytes(encoded(picture()))
+    assert len(read_folder(folder, classes=("2", "9", "10", str(elsewhere))).image_set) == 9
 
 
 def test_folders_that_hold_no_classes_are_refused(tmp_path, folder):
