@@ -9,16 +9,19 @@
 | EXIF orientation, colour profile, gamma | ignored: pixels are taken as they are stored |
 | 16 bits, CMYK, animation, visible transparency | refused: there is no one right conversion |
 | another size than the model's | refused: resizing is the client's choice |
+| JPEG of more than 100 scans | refused: each one goes over all pixels again |
 | other formats, broken or truncated files, too many pixels | refused |
 
 Size and structure are checked before memory is taken.
+
+Source: Commander and Markham, Two Issues with the JPEG Standard (2016), on files of very many scans.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -29,7 +32,11 @@ from secmlops.images.png import check_png
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+MAX_SCANS: Final = 100
+"""Scans of one JPEG file; encoders write about ten."""
+
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
+_START_OF_SCAN = b"\xff\xda"
 _MODES = {1: "L", 3: "RGB"}
 _TAKEN = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 
@@ -77,7 +84,9 @@ def decode_image(data: bytes, shape: Shape | None = None, *, limits: DecodeLimit
 
     if data.startswith(PNG_SIGNATURE):
         check_png(data, check_size)
-    elif not data.startswith(_JPEG_SIGNATURE):
+    elif data.startswith(_JPEG_SIGNATURE):
+        _check_scans(data)
+    else:
         raise InvalidImage("format", "the image is neither PNG nor JPEG")
     with _pillow_failing_clearly():
         image = _open(data, check_size)
@@ -95,6 +104,17 @@ def _check_size(width: int, height: int, shape: Shape | None, limits: DecodeLimi
         )
     if shape and (height, width) != shape[1:]:
         raise InvalidImage("wrong_shape", f"the image has {width} x {height} pixels: {shape[2]} x {shape[1]} are taken")
+
+
+def _check_scans(data: bytes) -> None:
+    """Count the marker wherever it stands: a decoder that reads the segments differently sees no more of them.
+
+    Compressed pixels never hold it; metadata do by chance, once in 65,536 bytes at most.
+    """
+    if data.count(_START_OF_SCAN) > MAX_SCANS:
+        raise InvalidImage(
+            "too_many_scans", f"the JPEG file has more than {MAX_SCANS} scans: save it as a baseline JPEG"
+        )
 
 
 def _open(data: bytes, check_size: Callable[[int, int], None]) -> "Image":

@@ -36,6 +36,13 @@ def png(
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+def jpeg_of_scans(scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again, so that it has this many."""
+    whole = encoded(picture(), "JPEG", progressive=True)
+    last, end = whole.rindex(b"\xff\xda"), len(whole) - 2
+    return whole[:end] + whole[last:end] * (scans - whole.count(b"\xff\xda")) + whole[end:]
+
+
 ZEROS = 100_000_000
 
 HOSTILE: dict[str, tuple[bytes, str]] = {
@@ -76,6 +83,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         encoded(picture(), "JPEG").replace(struct.pack(">HH", SIZE, SIZE), struct.pack(">HH", 65_000, 65_000)),
         "too_many_pixels",
     ),
+    "jpeg of very many scans": (jpeg_of_scans(101), "too_many_scans"),
     "png of very many parts": (png(extra=chunk(b"tEXt", b"a\0b") * 20_000), "broken"),
     "large and black, few bytes": (png(4000, 4000), "wrong_shape"),
     "other size": (encoded(picture().resize((29, 28))), "wrong_shape"),

@@ -1,5 +1,6 @@
 """Encoded images: what is converted, and that everything else is refused without much memory."""
 
+import io
 import tracemalloc
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from secmlops.images.decode import DecodeLimits, decode_image
 from secmlops.images.errors import InvalidImage
-from tests.unit.images.pictures import HOSTILE, SIZE, encoded, picture, png
+from tests.unit.images.pictures import HOSTILE, SIZE, encoded, jpeg_of_scans, picture, png
 
 GRAY = (1, SIZE, SIZE)
 COLOUR = (3, SIZE, SIZE)
@@ -36,6 +37,13 @@ def test_colour_png_is_exact(shape):
 def test_jpeg_is_close():
     smooth = Image.radial_gradient("L").resize((SIZE, SIZE))
     assert np.abs(decode_image(encoded(smooth, "JPEG", quality=95), GRAY) - floats(smooth)).max() < 0.05
+
+
+def test_progressive_jpeg_is_taken_up_to_its_limit_of_scans():
+    whole = encoded(picture(), "JPEG", progressive=True)
+    decoded = decode_image(whole, GRAY)
+    assert np.array_equal(decoded, floats(Image.open(io.BytesIO(whole))))
+    assert decode_image(jpeg_of_scans(100), GRAY).shape == GRAY
 
 
 def test_documented_conversions():
