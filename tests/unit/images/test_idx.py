@@ -118,3 +118,26 @@ def test_mnist(public_data):
     assert read.images.shape == (10_000, 1, 28, 28)
     assert np.bincount(read.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert read.images.max() == 1
+
+
+def test_images_take_five_times_their_bytes_at_most(tmp_path):
+    write_idx(tmp_path / "images", np.random.default_rng(0).integers(0, 256, (2000, 20, 20, 3), np.uint8))
+    write_idx(tmp_path / "labels", np.zeros(2000, np.uint8))
+    tracemalloc.start()
+    try:
+        read = read_idx_images(tmp_path / "images", tmp_path / "labels")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    values = read.images.size
+    assert read.images.flags.c_contiguous
+    assert peak < 5 * values + 4 * 1024**2
+
+
+def test_more_than_a_quarter_of_a_gigabyte_is_refused(tmp_path):
+    (tmp_path / "file").write_bytes(idx((2**18, 32, 32), b""))
+    with pytest.raises(InvalidFile, match="0 of the 268,435,456"):
+        read_idx(tmp_path / "file")
+    (tmp_path / "file").write_bytes(idx((2**28 + 1,), b""))
+    with pytest.raises(TooManyImages, match="at most 268,435,456"):
+        read_idx(tmp_path / "file")
