@@ -1,11 +1,11 @@
 """Dividing images into training, validation and test, so that no image stands in two of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from secmlops.images.duplicates import distinct
+from secmlops.images.duplicates import Removed, distinct
 from secmlops.images.errors import InvalidImageSet
 from secmlops.images.image_set import ImageSet
 
@@ -19,12 +19,14 @@ class Splits:
         validation: to choose and calibrate with.
         test: to report on, nothing else.
         sources: `sha256:...` of what was read, by name.
+        removed: what was left out before the images were divided.
     """
 
     train: ImageSet
     validation: ImageSet
     test: ImageSet
     sources: Mapping[str, str] = field(default_factory=dict)
+    removed: Removed = field(default_factory=Removed)
 
     def __post_init__(self) -> None:
         parts = (self.train, self.validation, self.test)
@@ -44,23 +46,33 @@ def hold_out(image_set: ImageSet, share: float, *, seed: int = 0) -> tuple[Image
     Raises:
         InvalidImageSet: a class has a single image, or the share is not between 0 and 1.
     """
+    rest, held = _hold_out(image_set, range(len(image_set)), share, seed)
+    return image_set.take(rest), image_set.take(held)
+
+
+def _hold_out(image_set: ImageSet, among: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Divide these indices of a set; images are copied once, when all is divided."""
     if not 0 < share < 1:
         raise InvalidImageSet(f"the share to hold out must be between 0 and 1, not {share}")
     random = np.random.default_rng(seed)
-    is_held = np.zeros(len(image_set), dtype=bool)
-    for label in np.unique(image_set.labels):
-        members = np.flatnonzero(image_set.labels == label)
+    indices = np.asarray(among, dtype=np.int64)
+    labels = image_set.labels[indices]
+    is_held = np.zeros(len(indices), dtype=bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
         if len(members) < 2:
             raise InvalidImageSet(f"class {image_set.classes[label]!r} has one image: add more, or leave it out")
         count = min(max(round(share * len(members)), 1), len(members) - 1)
         is_held[random.choice(members, count, replace=False)] = True
-    return image_set.take(~is_held), image_set.take(is_held)
+    return indices[~is_held].tolist(), indices[is_held].tolist()
 
 
 def divide(
     image_set: ImageSet, *, validation: float = 0.15, test: float = 0.15, seed: int = 0, sources: Mapping[str, str]
 ) -> Splits:
-    """Divide one set into three, stratified by class; an image that occurs twice is kept once.
+    """Divide one set into three, stratified by class.
+
+    An image that occurs twice is kept once, one that occurs under several labels not at all.
 
     Args:
         image_set: all images.
@@ -72,9 +84,10 @@ def divide(
     Raises:
         InvalidImageSet: a class has too few images, or the shares make no sense.
     """
-    rest, tested = hold_out(distinct(image_set), test, seed=seed)
-    trained, validated = hold_out(rest, validation / (1 - test), seed=seed)
-    return Splits(trained, validated, tested, sources)
+    kept, removed = distinct(image_set)
+    rest, tested = _hold_out(image_set, kept, test, seed)
+    trained, validated = _hold_out(image_set, rest, validation / (1 - test), seed)
+    return Splits(image_set.take(trained), image_set.take(validated), image_set.take(tested), sources, removed)
 
 
 def divide_published(
@@ -82,7 +95,7 @@ def divide_published(
 ) -> Splits:
     """Hold validation images out of a published training set; the published test set stays as it is.
 
-    Training images that also stand in the test set, or occur twice, are left out.
+    Training images are left out that also stand in the test set, occurred earlier, or stand under several labels.
 
     Args:
         train: published training images.
@@ -94,5 +107,6 @@ def divide_published(
     Raises:
         InvalidImageSet: as `divide`, or the two sets differ in shape or classes.
     """
-    trained, validated = hold_out(distinct(train, besides=[test]), validation, seed=seed)
-    return Splits(trained, validated, test, sources)
+    kept, removed = distinct(train, test)
+    trained, validated = _hold_out(train, kept, validation, seed)
+    return Splits(train.take(trained), train.take(validated), test, sources, removed)

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from secmlops.images.duplicates import fingerprints
+from secmlops.images.duplicates import Removed, fingerprints
 from secmlops.images.errors import ImagesError
 from secmlops.images.image_set import ImageSet
 from secmlops.images.splits import Splits
@@ -62,6 +62,7 @@ class ImagesReport(BaseModel):
     Attributes:
         shape: channels, height and width.
         splits: by name.
+        removed: what was left out before the images were divided.
         shared: images that stand in two sets, by `name/name`.
         problems: what forbids their use; empty when nothing does.
     """
@@ -70,6 +71,7 @@ class ImagesReport(BaseModel):
 
     shape: tuple[int, int, int]
     splits: dict[str, SplitReport]
+    removed: Removed
     shared: dict[str, int]
     problems: tuple[str, ...]
 
@@ -84,16 +86,23 @@ class ImagesReport(BaseModel):
 
 
 def validate(splits: Splits) -> ImagesReport:
-    """Look at every image of the three sets."""
+    """Look at every image of the three sets, and at what was left out of them."""
     parts = splits.items()
     keys = {name: fingerprints(part.images) for name, part in parts.items()}
     reports = {name: _report(part, keys[name]) for name, part in parts.items()}
     shared = {f"{one}/{two}": len(set(keys[one]) & set(keys[two])) for one, two in combinations(parts, 2)}
+    removed = splits.removed
     problems = [problem for name, report in reports.items() for problem in _problems(name, report)]
+    if removed.conflicting > MAX_CONFLICTING * removed.read:
+        problems.append(
+            f"{removed.conflicting:,} of the {removed.read:,} images to divide stand there under two labels"
+        )
     problems += [
         f"{count:,} images stand in both {pair.replace('/', ' and ')}" for pair, count in shared.items() if count
     ]
-    return ImagesReport(shape=splits.train.shape, splits=reports, shared=shared, problems=tuple(problems))
+    return ImagesReport(
+        shape=splits.train.shape, splits=reports, removed=removed, shared=shared, problems=tuple(problems)
+    )
 
 
 def _report(images: ImageSet, keys: list[bytes]) -> SplitReport:

@@ -52,8 +52,9 @@ def load_images(
         measured={
             **counts,
             "refused_files": len(refused),
-            "duplicates": sum(one.duplicates for one in found.splits.values()),
-            "conflicting": sum(one.conflicting for one in found.splits.values()),
+            "duplicates": found.removed.copies + sum(one.duplicates for one in found.splits.values()),
+            "in_published_test": found.removed.in_test,
+            "conflicting": found.removed.conflicting + sum(one.conflicting for one in found.splits.values()),
         },
         artifacts={
             **splits.sources,

@@ -13,10 +13,13 @@ import pytest
 
 from secmlops.bundle import file_digest
 from secmlops.digits.data import IDX_FILES, UnknownLayout, load_digits
+from secmlops.digits.data_report import write_data_report
+from secmlops.images.duplicates import Removed
 from secmlops.images.errors import ImagesError, InvalidFile
-from secmlops.images.idx import write_idx
-from secmlops.images.splits import Splits
-from secmlops.images.validation import validate
+from secmlops.images.idx import read_idx, write_idx
+from secmlops.images.image_set import ImageSet
+from secmlops.images.splits import Splits, divide
+from secmlops.images.validation import UnfitImages, validate
 from secmlops.storage import objects
 from secmlops.storage.uri import CredentialInUri, InvalidUri
 from secmlops.storage.web import ChecksumMismatch, MissingChecksum, fetch_verified, parse_web_uri
@@ -66,6 +69,33 @@ def test_idx_files_by_path(tmp_path):
     assert_same(splits, load_digits(f"file://{plain}"))
     (plain / IDX_FILES[0]).rename(plain / "train-images.idx3-ubyte")
     assert_same(splits, load_digits(plain))
+
+
+def test_copies_and_contradictions_are_told_and_refused(tmp_path):
+    """Training holds its first 20 images again under other labels, and 5 of the test images."""
+    folder = write_digits(tmp_path / "idx", suffix="")
+    images, labels = (read_idx(folder / name) for name in IDX_FILES[:2])
+    tested, test_labels = (read_idx(folder / name) for name in IDX_FILES[2:])
+    write_idx(folder / IDX_FILES[0], np.concatenate([images, images[:20], images[30:33], tested[:5]]))
+    write_idx(folder / IDX_FILES[1], np.concatenate([labels, (labels[:20] + 1) % 10, labels[30:33], test_labels[:5]]))
+    splits = load_digits(folder)
+    assert splits.removed == Removed(268, copies=3, in_test=5, conflicting=40)
+    found = validate(splits)
+    write_data_report(tmp_path / "data.html", splits, found)
+    page = (tmp_path / "data.html").read_text()
+    assert "Of 268 images to divide" in page
+    assert "3 copies, 5 that also stand in the published test set, 40 under labels" in page
+    with pytest.raises(UnfitImages, match="40 of the 268 images"):
+        found.require_fit()
+
+
+def test_the_report_is_written_where_every_image_has_two_labels(tmp_path):
+    images = np.random.default_rng(0).random((200, 1, 6, 6), dtype=np.float32)
+    labels = np.arange(200) % 2
+    whole = ImageSet(np.concatenate([images, images]), np.concatenate([labels, 1 - labels]), ("cat", "dog"))
+    splits = divide(whole, sources={})
+    write_data_report(tmp_path / "data.html", splits, validate(splits))
+    assert "400 of the 400 images to divide stand there under two labels" in (tmp_path / "data.html").read_text()
 
 
 def test_idx_files_from_s3(tmp_path, bucket):

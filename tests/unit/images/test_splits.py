@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secmlops.images.duplicates import distinct, fingerprints
+from secmlops.images.duplicates import Removed, distinct, fingerprints
 from secmlops.images.errors import InvalidImageSet
 from secmlops.images.image_set import ImageSet
 from secmlops.images.splits import Splits, divide, divide_published, hold_out
@@ -61,11 +61,59 @@ def test_published_test_images_stay_and_leave_the_training():
     assert set(validate(splits).shared.values()) == {0}
 
 
+def relabelled(images: ImageSet) -> ImageSet:
+    return ImageSet(images.images, (images.labels + 1) % 3, images.classes)
+
+
 def test_distinct_keeps_the_first_and_the_order():
     whole = some_images(10)
-    assert distinct(whole) is whole
-    again = distinct(joined(whole.take([3, 1, 3, 2, 1])))
-    assert fingerprints(again.images) == fingerprints(whole.take([3, 1, 2]).images)
+    assert distinct(whole) == (list(range(10)), Removed(10))
+    assert distinct(joined(whole.take([3, 1, 3, 2, 1]))) == ([0, 1, 3], Removed(5, copies=2))
+    assert distinct(whole.take([])) == ([], Removed())
+
+
+def test_distinct_keeps_nothing_with_two_labels():
+    whole = some_images(10)
+    assert distinct(joined(whole, relabelled(whole.take([3, 4])), whole.take([4, 5]))) == (
+        [0, 1, 2, 5, 6, 7, 8, 9],
+        Removed(14, copies=1, conflicting=5),
+    )
+    besides = joined(whole.take([1]), relabelled(whole.take([2, 3])), whole.take([3]))
+    assert distinct(joined(whole, whole.take([1])), besides) == (
+        [0, 4, 5, 6, 7, 8, 9],
+        Removed(11, in_test=2, conflicting=2),
+    )
+
+
+def test_every_image_under_two_labels_is_seen_and_refused():
+    whole = some_images(600)
+    splits = divide(joined(whole, relabelled(whole)), sources={})
+    assert splits.removed == Removed(1200, conflicting=1200)
+    assert [len(part) for part in splits.items().values()] == [0, 0, 0]
+    report = validate(splits)
+    assert report.removed == splits.removed
+    with pytest.raises(UnfitImages, match="1,200 of the 1,200 images to divide stand there under two labels"):
+        report.require_fit()
+
+
+@pytest.mark.parametrize(("conflicting", "is_refused"), [(3, False), (4, True)])
+def test_one_in_a_hundred_may_be_contradictory(conflicting, is_refused):
+    """Of 600 images: 3 that come twice are 6 of 603, which is less; 4 are 8 of 604, which is more."""
+    whole = some_images(600)
+    splits = divide(joined(whole, relabelled(whole.take(slice(conflicting)))), sources={})
+    assert sum(len(part) for part in splits.items().values()) == 600 - conflicting
+    assert bool(validate(splits).problems) == is_refused
+
+
+def test_copies_are_counted_before_they_are_left_out():
+    whole = some_images(300)
+    assert divide(joined(whole, whole.take(slice(50))), sources={}).removed == Removed(350, copies=50)
+    train, test = some_images(240), some_images(60, seed=1)
+    both = joined(train, test.take(slice(9)), relabelled(test.take([10, 11])), train.take([0]))
+    splits = divide_published(both, test, sources={})
+    assert splits.removed == Removed(252, copies=1, in_test=9, conflicting=2)
+    assert len(splits.train) + len(splits.validation) == 240
+    assert splits.test is test
 
 
 def test_sets_that_do_not_fit_are_refused():
@@ -81,9 +129,8 @@ def test_sets_that_do_not_fit_are_refused():
 
 def test_the_report_counts():
     train, rest = some_images(90), some_images(30, seed=1)
-    relabelled = ImageSet(train.images[:2], (train.labels[:2] + 1) % 3, train.classes)
     blank = ImageSet(np.full((2, 1, 3, 3), 0.5, np.float32), np.zeros(2, np.int64), train.classes)
-    report = validate(Splits(joined(train, relabelled, blank), rest, joined(rest, train.take([0]))))
+    report = validate(Splits(joined(train, relabelled(train.take([0, 1])), blank), rest, joined(rest, train.take([0]))))
     seen = report.splits["train"]
     assert (seen.images, seen.duplicates, seen.conflicting, seen.blank) == (94, 3, 2, 2)
     assert seen.per_class == {"a": 32, "b": 31, "c": 31}
