@@ -55,7 +55,7 @@ class ClassifierDrift:
         """
         x = as_rows(x, self.reference.shape[1])
         features = self._features(np.concatenate([self.reference, x]))
-        labels = relabellings(len(features), len(x), self.config.n_permutations, self.config.seed)
+        labels = relabellings(len(features), x, self.config.n_permutations, self.config.seed)
         scores = self._cross_fitted(features, labels)
         data = permutation_test(_advantages(scores, labels), self.config.p_val).data(self.config.p_val)
         likeness = scores[0].clip(0, 1)

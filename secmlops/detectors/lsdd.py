@@ -57,7 +57,7 @@ class LsddDrift:
         """
         x = (as_rows(x, self.reference.shape[1]) - self._mean) / self._scale
         near = np.concatenate([self._near, gaussian(x, self._around, self._sigma)])
-        labels = relabellings(len(near), len(x), self.config.n_permutations, self.config.seed)
+        labels = relabellings(len(near), x, self.config.n_permutations, self.config.seed)
         towards_window = labels @ near
         differences = (near.sum(axis=0) - towards_window) / len(self._near) - towards_window / len(x)
         inverse = self._regularized(differences[1:])

@@ -45,7 +45,7 @@ class MmdDrift:
         """
         x = as_rows(x, self.reference.shape[1])
         rows = np.concatenate([self.reference, x]).astype(np.float64)
-        labels = relabellings(len(rows), len(x), self.config.n_permutations, self.config.seed)
+        labels = relabellings(len(rows), x, self.config.n_permutations, self.config.seed)
         statistics = self._squared_discrepancies(rows, labels)
         return {"data": permutation_test(statistics, self.config.p_val).data(self.config.p_val), "meta": self.meta}
 

@@ -1,19 +1,23 @@
 """The permutation test that MMD, LSDD and classifier drift share."""
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from secmlops.detectors.detector import Floats
 
 
-def relabellings(rows: int, chosen: int, count: int, seed: int) -> Floats:
-    """Which rows are called the window: (count + 1, rows) of 0 and 1, each with `chosen` ones.
+def relabellings(rows: int, window: npt.NDArray[Any], count: int, seed: int) -> Floats:
+    """Which rows are called the window: (count + 1, rows) of 0 and 1, each with as many ones as the window has rows.
 
-    The first has the last `chosen` rows, as they truly are; the others are drawn at random.
+    The first has the last rows, as they truly are; the others are drawn at random, by the seed and the window itself:
+    the same window gives the same answer, but the chance in one draw does not make all windows' answers err alike.
     """
-    generator = np.random.default_rng(seed)
+    chosen = len(window)
+    generator = np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(window).tobytes())])
     labels = np.zeros((count + 1, rows))
     labels[:, rows - chosen :] = 1
     generator.permuted(labels[1:], axis=1, out=labels[1:])

@@ -30,7 +30,7 @@ def test_mmd_and_each_of_its_permutations_follow_the_definition(monkeypatch):
     monkeypatch.setattr(kernels, "BLOCK_BYTES", 8 * 1000)  # many blocks, a short one among them
     x, y = rows(60, 0), rows(23, 1, 0.3)
     detector = MmdDrift(MmdConfig(n_permutations=20), x)
-    labels = relabellings(83, 23, 20, detector.config.seed)
+    labels = relabellings(83, y, 20, detector.config.seed)
     pooled = np.concatenate([x, y])
     wanted = [mmd_by_definition(pooled[each == 0], pooled[each == 1], detector.sigmas[0]) for each in labels]
     found = detector._squared_discrepancies(pooled, labels)
@@ -52,12 +52,14 @@ def test_the_bandwidth_is_the_median_distance():
 
 
 def test_relabellings_keep_the_sizes_and_start_with_the_truth():
-    labels = relabellings(50, 20, 200, 3)
+    window = rows(20, 0)
+    labels = relabellings(50, window, 200, 3)
     assert (labels.sum(axis=1) == 20).all()
     assert labels[0, 30:].all()
     assert abs(labels[1:].mean(axis=0) - 0.4).max() < 0.15
-    assert (relabellings(50, 20, 200, 3) == labels).all()
-    assert (relabellings(50, 20, 200, 4) != labels).any()
+    assert (relabellings(50, window.copy(), 200, 3) == labels).all()
+    assert (relabellings(50, window, 200, 4) != labels).any()
+    assert (relabellings(50, window + 1, 200, 3) != labels).any()
 
 
 def test_the_p_value_counts_the_truth_itself():
