@@ -1,5 +1,7 @@
 """Splits are stratified and share no image; the report sees what is wrong."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -153,3 +155,18 @@ def test_a_class_with_few_images_is_named():
     report = validate(Splits(few, some_images(30, seed=1), some_images(30, seed=2)))
     assert report.problems == ("train has fewer than 20 images of b (7)",)
     assert validate(Splits(few, few.take([]), few.take([]))).splits["test"].images == 0
+
+
+def test_looking_at_images_takes_little_memory_besides_them():
+    random = np.random.default_rng(0)
+    images = random.random((20_000, 1, 16, 16), dtype=np.float32)
+    whole = ImageSet(images, np.arange(20_000) % 3, ("a", "b", "c"))
+    splits = Splits(whole, whole.take(slice(20)), whole.take(slice(20)))
+    tracemalloc.start()
+    try:
+        seen = validate(splits).splits["train"]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert seen.deviation == pytest.approx(images.std(dtype=np.float64), rel=1e-9)
+    assert peak < images.nbytes / 2
