@@ -7,8 +7,9 @@
 | a folder with the sub-folders `train` and `test`, each with a sub-folder per class | PNG and JPEG files |
 | a folder with a sub-folder per class | the same, divided at random |
 
-Folders are named by path, `file://` or `s3://`. In folders of images, links are refused. The four IDX files
-can also lie on the web, then gzipped and under their usual names: `https://host/folder#sha256=...`, where the checksum is what this prints:
+Folders are named by path, `file://` or `s3://`. In folders of images, links are refused. The four IDX files can also
+lie on the web, then gzipped and under their usual names: `https://host/folder#sha256=...`, where the checksum is what
+this prints:
 
     cat train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz |
         sha256sum

@@ -144,7 +144,7 @@ class UnknownRecipe(SecmlopsError):
 
 
 _FGSM = FitConfig(epochs=7, batch_size=128, learning_rate=5e-3, averaging=0.998, largest_drop=0.1)
-_TRADES = FitConfig(epochs=20, learning_rate=2e-3, averaging=0.999, shift=1)
+_TRADES = FitConfig(epochs=17, batch_size=128, learning_rate=3e-3, averaging=0.999, shift=1)
 _CERTIFIED = FitConfig(epochs=40, batch_size=128, learning_rate=2e-3, warm_up=0.3, averaging=0.998, shift=1)
 
 RECIPES: dict[str, Recipe] = {
