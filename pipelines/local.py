@@ -77,6 +77,7 @@ class _StepLines(io.TextIOBase):
     started: dict[str, list[float]] = field(default_factory=dict)
     said: str = ""
     failed: str = ""
+    reason: str = ""
     error: str = ""
     rest: str = ""
 
@@ -111,7 +112,7 @@ class _StepLines(io.TextIOBase):
         self.console.print(said, markup=False, highlight=False)
         self.said = ""
         if not succeeded and not self.failed:
-            self.failed = step
+            self.failed, self.reason = step, self.error  # what is written later may look like an error too
 
 
 def run(pipeline: Any, arguments: dict[str, Any], folder: Path, *, console: Console | None = None) -> LocalRun:
@@ -137,7 +138,7 @@ def run(pipeline: Any, arguments: dict[str, Any], folder: Path, *, console: Cons
             with contextlib.redirect_stdout(lines), contextlib.redirect_stderr(lines):
                 pipeline(**arguments)
         except RuntimeError as error:
-            raise PipelineFailed(lines.failed or "?", lines.error or str(error), log_path) from None
+            raise PipelineFailed(lines.failed or "?", lines.reason or lines.error or str(error), log_path) from None
         finally:
             reports = _keep_reports(root, folder / "reports")
     return LocalRun(root, reports, _outputs(root), log_path, time.monotonic() - began)

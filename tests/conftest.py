@@ -1,6 +1,10 @@
 """What all tests share: where the public data lies, if it is here."""
 
+import os
 from pathlib import Path
+
+# Before anything loads PyTorch: the workers of a parallel run share the cores, and threads that wait spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
