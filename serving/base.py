@@ -83,6 +83,15 @@ class VerifiedModel(kserve.Model):
         self._offload = Offload(limits)
         self._recent = Recent(limits.max_remembered)
 
+    def check(self, bundle: Bundle) -> None:
+        """Refuse a bundle that was judged for something else than what is served here.
+
+        Raises:
+            WrongUseCase: it was.
+        """
+        if bundle.verdict.use_case != self.use_case:
+            raise WrongUseCase(bundle.verdict.use_case, self.use_case)
+
     @abstractmethod
     def open(self, bundle: Bundle) -> None:
         """Build the model from the files of a verified bundle.
@@ -122,8 +131,7 @@ class VerifiedModel(kserve.Model):
         self.metrics.model_ready.labels(model_name=self.name).set(0)
         try:
             bundle = load_bundle(self._bundle, self._trusted_key)
-            if bundle.verdict.use_case != self.use_case:
-                raise WrongUseCase(bundle.verdict.use_case, self.use_case)
+            self.check(bundle)
             self.open(bundle)
         except SecmlopsError as error:
             logger.error("model %s is not ready: %s: %s", self.name, type(error).__name__, error)

@@ -9,8 +9,6 @@ radius within which no image gets another label.
     python -m serving.digits --model_dir BUNDLE --trusted_key PUB --model_name digits
 """
 
-import base64
-import binascii
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -21,11 +19,10 @@ import prometheus_client
 
 from secmlops.bundle import Bundle
 from secmlops.digits.model import load_classifier
-from secmlops.images.decode import DecodeLimits, decode_image
-from secmlops.images.errors import InvalidImage
 from serving.base import VerifiedModel
+from serving.image_instances import read_image
 from serving.metrics import BatchHistogram
-from serving.protocol import Tensor, read_numbers
+from serving.protocol import Tensor
 from serving.recent import Answer
 from serving.refusals import Reason, Refusal
 from serving.server import argument_parser, serve
@@ -72,13 +69,7 @@ class Digits(VerifiedModel):
 
     def read(self, instance: Any) -> np.ndarray:
         """Read an image in any of the accepted forms."""
-        if isinstance(instance, bytes):
-            return self._decode(instance)
-        if isinstance(instance, dict) and "image_base64" in instance:
-            return self._decode(_unbase64(instance["image_base64"]))
-        if not isinstance(instance, list | np.ndarray):
-            raise Refusal(Reason.UNREADABLE_REQUEST, 'an image is an array of numbers, or {"image_base64": ...}')
-        return self._checked(read_numbers(instance) if isinstance(instance, list) else instance)
+        return read_image(instance, self._shape, self.limits)
 
     def answer(self, items: Sequence[np.ndarray]) -> list[Answer]:
         """Classify the images of one batch, each alone, so that neighbours change nothing."""
@@ -111,28 +102,6 @@ class Digits(VerifiedModel):
         if self._classifier.config.detector:
             flag = len(self.outputs) - 1
             ADVERSARIAL.inc(sum(answer[flag] for answer in answers))
-
-    def _decode(self, data: bytes) -> np.ndarray:
-        try:
-            return decode_image(data, self._shape, limits=DecodeLimits(max_bytes=self.limits.max_body_bytes))
-        except InvalidImage as error:
-            raise Refusal(Reason.UNREADABLE_REQUEST, error.sentence) from None
-
-    def _checked(self, image: np.ndarray) -> np.ndarray:
-        if self._shape[0] == 1 and image.shape == self._shape[1:]:
-            image = image[None]
-        if image.shape != self._shape:
-            raise Refusal(Reason.WRONG_SHAPE, f"an image has the shape {list(self._shape)}")
-        if not (image.min() >= 0 and image.max() <= 1):  # NaN fails both
-            raise Refusal(Reason.OUT_OF_RANGE, "pixels are numbers from 0 to 1: divide 8-bit images by 255 first")
-        return image
-
-
-def _unbase64(text: Any) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        raise Refusal(Reason.UNREADABLE_REQUEST, "`image_base64` is not valid base64") from None
 
 
 if __name__ == "__main__":

@@ -73,7 +73,15 @@ def read_v1(body: bytes, limits: Limits) -> dict[str, Any]:
     Raises:
         Refusal: another form, no instance, or more than `limits.max_instances`.
     """
-    document = parse_json(body, limits)
+    return v1_question(parse_json(body, limits), limits)
+
+
+def v1_question(document: Any, limits: Limits) -> dict[str, Any]:
+    """What `read_v1` reads, out of parsed JSON.
+
+    Raises:
+        Refusal: as there.
+    """
     if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
         raise Refusal(Reason.WRONG_SHAPE, 'the body must be an object with the array "instances"')
     _check_batch(len(document["instances"]), limits)
@@ -87,21 +95,29 @@ def read_v2(body: bytes, headers: Mapping[str, str], model_name: str, limits: Li
         Refusal: another form, or lengths that contradict each other.
     """
     json_length = _json_length(headers, len(body))
-    document = parse_json(body[:json_length], limits)
+    return v2_question(parse_json(body[:json_length], limits), body[json_length:], model_name)
+
+
+def v2_question(document: Any, binary: bytes, model_name: str) -> InferRequest:
+    """What `read_v2` reads, out of parsed JSON and the binary data behind it.
+
+    Raises:
+        Refusal: as there.
+    """
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
         raise Refusal(Reason.WRONG_SHAPE, 'the body must be an object with the array "inputs"')
     parameters = _parameters(document)
     if not isinstance(parameters.get("binary_data_output", False), bool):
         raise Refusal(Reason.WRONG_SHAPE, 'the parameter "binary_data_output" must be true or false')
-    inputs, raw, offset = [], [], json_length
+    inputs, raw, offset = [], [], 0
     for entry in document["inputs"]:
         tensor, size = _read_input(entry)
-        if size is not None and offset + size > len(body):
+        if size is not None and offset + size > len(binary):
             raise Refusal(Reason.WRONG_SHAPE, "the binary data is shorter than the inputs say")
         inputs.append(tensor)
-        raw.append(None if size is None else body[offset : offset + size])
+        raw.append(None if size is None else binary[offset : offset + size])
         offset += size or 0
-    if offset != len(body):
+    if offset != len(binary):
         raise Refusal(Reason.WRONG_SHAPE, "the binary data is longer than the inputs say")
     return InferRequest(
         model_name=model_name,

@@ -25,6 +25,13 @@ class Reason(StrEnum):
     UNREADABLE_REQUEST = "unreadable_request"
     OUT_OF_RANGE = "out_of_range"
     NOT_CERTIFIABLE = "not_certifiable"
+    MISSING_HEADER = "missing_header"
+    WRONG_HEADER = "wrong_header"
+    UNKNOWN_TYPE = "unknown_type"
+    UNKNOWN_SERVICE = "unknown_service"
+    TOO_MANY_FEATURES = "too_many_features"
+    WRONG_CONTENT_TYPE = "wrong_content_type"
+    NOT_ACCEPTED = "not_accepted"
     TOO_LARGE = "too_large"
     UNSUPPORTED_ENCODING = "unsupported_encoding"
     SLOW_BODY = "slow_body"
@@ -34,6 +41,7 @@ class Reason(StrEnum):
     NOT_READY = "not_ready"
     OVERLOADED = "overloaded"
     TIMED_OUT = "timed_out"
+    PREDICTOR_FAILED = "predictor_failed"
     INTERNAL = "internal"
 
 
@@ -53,6 +61,13 @@ _STATUS = {
     Reason.UNREADABLE_REQUEST: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
     Reason.OUT_OF_RANGE: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
     Reason.NOT_CERTIFIABLE: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
+    Reason.MISSING_HEADER: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
+    Reason.WRONG_HEADER: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
+    Reason.UNKNOWN_TYPE: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
+    Reason.UNKNOWN_SERVICE: Status(404, grpc.StatusCode.NOT_FOUND),
+    Reason.TOO_MANY_FEATURES: Status(400, grpc.StatusCode.INVALID_ARGUMENT),
+    Reason.WRONG_CONTENT_TYPE: Status(415, grpc.StatusCode.INVALID_ARGUMENT),
+    Reason.NOT_ACCEPTED: Status(403, grpc.StatusCode.PERMISSION_DENIED),
     Reason.TOO_LARGE: Status(413, grpc.StatusCode.INVALID_ARGUMENT),
     Reason.UNSUPPORTED_ENCODING: Status(415, grpc.StatusCode.INVALID_ARGUMENT),
     Reason.SLOW_BODY: Status(408, grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -62,6 +77,7 @@ _STATUS = {
     Reason.NOT_READY: Status(503, grpc.StatusCode.UNAVAILABLE),
     Reason.OVERLOADED: Status(503, grpc.StatusCode.UNAVAILABLE),
     Reason.TIMED_OUT: Status(504, grpc.StatusCode.DEADLINE_EXCEEDED),
+    Reason.PREDICTOR_FAILED: Status(502, grpc.StatusCode.UNAVAILABLE),
     Reason.INTERNAL: Status(500, grpc.StatusCode.INTERNAL),
 }
 

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,24 @@ class GuardedServer(kserve.ModelServer):
         host: address to listen on.
         limits: bounds of the process.
         count: called with each refused request.
+        door: makes the HTTP door out of KServe's application, the data plane, the limits and `count`.
+        beside: entered before the first request, left after the last: what else the process does.
         settings: settings of `kserve.ModelServer`; port 0 picks a free port and the log names it.
     """
 
-    def __init__(self, host: str, limits: Limits, count: Callable[[Refusal], None], **settings: Any):
+    def __init__(
+        self,
+        host: str,
+        limits: Limits,
+        count: Callable[[Refusal], None],
+        *,
+        door: Callable[..., Door] = Door,
+        beside: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
+        **settings: Any,
+    ):
         super().__init__(workers=1, **settings)
+        self._door = door
+        self._beside = beside
         self.dataplane = HonestDataPlane(model_registry=self.registered_models)
         self._host = host
         self._limits = limits
@@ -94,7 +108,8 @@ class GuardedServer(kserve.ModelServer):
         await rpc.start()
         logger.info("listening on %s: http %d, grpc %s", self._host, socket.getsockname()[1], rpc_port)
         try:
-            await rest.serve(sockets=[socket])
+            async with self._beside():
+                await rest.serve(sockets=[socket])
         finally:
             await rpc.stop(self.grace_period)
             for name in list(self.registered_models.get_models()):
@@ -112,7 +127,7 @@ class GuardedServer(kserve.ModelServer):
         app = model_server.app
         for kind in [*app.exception_handlers, HTTPException]:
             app.add_exception_handler(kind, refuse_read)
-        return Door(app, self.dataplane, self._limits, self._count)
+        return self._door(app, self.dataplane, self._limits, self._count)
 
     def _rest_config(self, door: Door) -> uvicorn.Config:
         return uvicorn.Config(
@@ -146,16 +161,26 @@ def argument_parser(description: str, default_name: str) -> argparse.ArgumentPar
 
 def serve(model_class: type[VerifiedModel], flags: argparse.Namespace) -> None:
     """Load one model and serve it, on what `argument_parser` read."""
-    if flags.workers != 1:
-        raise SystemExit("--workers must be 1, for /metrics shows the numbers of one process: run more replicas")
+    require_one_worker(flags)
+    limits = Limits.from_flags(flags)
+    run(model_class(flags.model_name, flags.model_dir, flags.trusted_key, limits), flags)
+
+
+def run(model: VerifiedModel, flags: argparse.Namespace, **parts: Any) -> None:
+    """Load and serve a model that is made already.
+
+    Args:
+        model: it.
+        flags: what `argument_parser` read.
+        parts: `door` and `beside` of `GuardedServer`.
+    """
+    require_one_worker(flags)
     if flags.configure_logging:
         kserve_logging.configure_logging(flags.log_config_file)
-    limits = Limits.from_flags(flags)
-    model = model_class(flags.model_name, flags.model_dir, flags.trusted_key, limits)
     model.load()
     GuardedServer(
         flags.host,
-        limits,
+        model.limits,
         model.metrics.count,
         http_port=flags.http_port,
         grpc_port=flags.grpc_port,
@@ -164,4 +189,11 @@ def serve(model_class: type[VerifiedModel], flags: argparse.Namespace) -> None:
         access_log_format=flags.access_log_format,
         event_loop=flags.event_loop,
         timeout_keep_alive=flags.timeout_keep_alive,
+        **parts,
     ).start([model])
+
+
+def require_one_worker(flags: argparse.Namespace) -> None:
+    """End the process when more are asked for."""
+    if flags.workers != 1:
+        raise SystemExit("--workers must be 1, for /metrics shows the numbers of one process: run more replicas")
