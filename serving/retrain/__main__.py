@@ -14,7 +14,6 @@ import uvicorn
 
 from secmlops.errors import SecmlopsError
 from serving.limits import Limits
-from serving.rest import bounded_protocol
 from serving.retrain.app import Webhook
 from serving.retrain.audit import AuditLog
 from serving.retrain.bearer import BearerToken, variable_of
@@ -78,6 +77,8 @@ def main() -> None:
     except SecmlopsError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(REFUSED) from None
+    from serving.rest import bounded_protocol  # KServe takes seconds to import, and a missing token is said at once
+
     config = uvicorn.Config(
         Webhook(desk, token, poll_s=flags.poll_s).application(),
         host=flags.host,

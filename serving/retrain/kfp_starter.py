@@ -87,13 +87,13 @@ class KfpStarter:
 
     def state(self, run_id: str) -> RunState:
         """Where the run is. Errors as in `Starter`."""
-        from kfp_server_api.exceptions import NotFoundException
+        from kfp_server_api import ApiException
 
         try:
             run = self._client.get_run(run_id)
-        except NotFoundException:
-            return RunState.LOST
         except Exception as error:
+            if isinstance(error, ApiException) and error.status == 404:
+                return RunState.LOST
             raise Unreachable(_one_line(error)) from None
         return _STATES.get(run.state, RunState.RUNNING)
 

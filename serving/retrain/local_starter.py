@@ -99,10 +99,10 @@ class LocalStarter:
     def _of_another_parent(self, run_id: str) -> RunState:
         try:
             identity = json.loads((self._folder / run_id / _PROCESS).read_bytes())
-            began = _began(int(identity["pid"]))
+            began, noted = _began(int(identity["pid"])), identity["began"]
         except (OSError, ValueError, KeyError, TypeError):
             return RunState.LOST
-        return RunState.RUNNING if began is not None and began == identity["began"] else RunState.LOST
+        return RunState.RUNNING if began is not None and began == noted else RunState.LOST
 
 
 def _began(pid: int) -> int | None:

@@ -1,4 +1,4 @@
-"""A desk with a starter that only counts, a clock that the test turns, and notifications as Alertmanager writes them."""
+"""A desk with a starter that only counts, a clock that the test turns, and Alertmanager's notifications."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -63,7 +63,8 @@ def handler_of(api: Api) -> type[BaseHTTPRequestHandler]:
 
         def wanted(self, things, query):
             (predicate,) = json.loads(query["filter"])["predicates"]
-            assert (predicate["operation"], predicate["key"]) == ("EQUALS", "display_name")
+            assert predicate["operation"] in ("EQUALS", 1)  # JSON of protocol buffers: an enum by name or by number
+            assert predicate["key"] == "display_name"
             assert query["namespace"] == "team"
             if not api.filters:
                 return things
