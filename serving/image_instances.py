@@ -13,7 +13,7 @@ from serving.protocol import read_numbers
 from serving.refusals import Reason, Refusal
 
 
-def read_image(instance: Any, shape: tuple[int, ...], limits: Limits) -> np.ndarray:
+def read_image(instance: Any, shape: tuple[int, int, int], limits: Limits) -> np.ndarray:
     """Read nested lists, an array, bytes (PNG, JPEG) or `{"image_base64": ...}` into float32 of that shape, in [0, 1].
 
     A gray image may leave out its channel.
@@ -30,14 +30,14 @@ def read_image(instance: Any, shape: tuple[int, ...], limits: Limits) -> np.ndar
     return _checked(read_numbers(instance) if isinstance(instance, list) else instance, shape)
 
 
-def _decode(data: bytes, shape: tuple[int, ...], limits: Limits) -> np.ndarray:
+def _decode(data: bytes, shape: tuple[int, int, int], limits: Limits) -> np.ndarray:
     try:
         return decode_image(data, shape, limits=DecodeLimits(max_bytes=limits.max_body_bytes))
     except InvalidImage as error:
         raise Refusal(Reason.UNREADABLE_REQUEST, error.sentence) from None
 
 
-def _checked(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _checked(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     if shape[0] == 1 and image.shape == shape[1:]:
         image = image[None]
     if image.shape != shape:

@@ -301,7 +301,7 @@ def _bytes(given: InferInput, limits: Limits) -> list[bytes]:
     found = given.data if raw is None else _split_elements(raw, limits)
     if len(found) != given.shape[0]:
         raise Refusal(Reason.WRONG_SHAPE, "the shape and the number of elements differ")
-    return [_as_bytes(element) for element in found]
+    return [element.encode() if isinstance(element, str) else _as_bytes(element) for element in found]
 
 
 def _arrays(given: InferInput) -> list[np.ndarray]:
@@ -331,8 +331,6 @@ def _split_elements(raw: bytes, limits: Limits) -> list[bytes]:
 def _as_bytes(element: Any) -> bytes:
     if isinstance(element, bytes):
         return element
-    if isinstance(element, str):
-        return element.encode("utf-8")
     raise Refusal(Reason.WRONG_DATATYPE, "each BYTES element must be a string")
 
 
@@ -341,9 +339,11 @@ def _wants_binary(response: InferResponse) -> bool:
 
 
 def _v2_document(response: InferResponse) -> dict[str, Any]:
+    parameters = {"parameters": to_http_parameters(response.parameters)} if response.parameters else {}
     return {
         "id": response.id,
         "model_name": response.model_name,
+        **parameters,
         "outputs": [
             {"name": output.name, "shape": output.shape, "datatype": output.datatype, "data": output.data}
             for output in response.outputs

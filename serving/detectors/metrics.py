@@ -86,7 +86,7 @@ REQUESTS = Counter(
 RESULTS: Final = ("used", "ignored", "duplicate", "malformed", "dropped")
 """Of an event. `ignored`: well-formed, and of a half that this detector does not look at."""
 
-DROP_REASONS: Final = ("queue_full", "expired", "pending_full", "too_many_services", "worker_lost")
+DROP_REASONS: Final = ("queue_full", "expired", "pending_full", "too_many_services", "not_ready", "worker_lost")
 """`expired`: its other half did not come in time. `worker_lost`: the process that judges ended while it held them."""
 
 MALFORMED_REASONS: Final = (
@@ -106,6 +106,8 @@ MALFORMED_REASONS: Final = (
     "too_many_instances",
     "too_many_features",
     "unknown_service",
+    "method_not_allowed",
+    "internal",
 )
 
 STATE_REASONS: Final = ("damaged", "foreign", "unwritable")

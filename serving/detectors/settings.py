@@ -58,7 +58,7 @@ class Settings(BaseModel):
             if name == "watch":
                 group.add_argument("--watch", action="append", default=[], metavar="NAMESPACE/SERVICE")
             else:
-                group.add_argument(f"--{name}", type=field.annotation, default=field.default)
+                group.add_argument(f"--{name}", type=type(field.default), default=field.default)
 
     @classmethod
     def from_flags(cls, flags: argparse.Namespace) -> Self:
