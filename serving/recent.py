@@ -1,5 +1,6 @@
 """Answers to requests that were seen a short while ago."""
 
+from collections.abc import Sequence
 from typing import Any
 
 Answer = tuple[Any, ...]
@@ -25,6 +26,13 @@ class Recent:
             if answer is not None:
                 self.put(key, answer)
         return answer
+
+    def find(self, keys: Sequence[bytes]) -> list[Answer | None]:
+        """The answers to several questions, None for each that is not remembered."""
+        answers = list(map(self._young.get, keys))
+        if None in answers:
+            return [self.get(key) if answer is None else answer for key, answer in zip(keys, answers, strict=True)]
+        return answers
 
     def put(self, key: bytes, answer: Answer) -> None:
         """Remember an answer."""
