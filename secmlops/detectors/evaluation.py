@@ -18,6 +18,7 @@ _MOST_POINTS: Final = 200
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Rows = npt.NDArray[Any]
+Groups = npt.NDArray[Any]
 View = Callable[[Rows], Rows]
 """What the detector sees of rows, such as their embedding."""
 
@@ -119,11 +120,18 @@ class Roc(BaseModel):
 
 
 def false_alarms(
-    detector: Detector, clean: Rows, *, rows: int, level: float, windows: int = 200, seed: int = 0
+    detector: Detector,
+    clean: Rows,
+    *,
+    rows: int,
+    level: float,
+    windows: int = 200,
+    groups: Groups | None = None,
+    seed: int = 0,
 ) -> FalseAlarms:
     """Judge windows of clean rows that the detector was not built on.
 
-    The windows are disjoint where there are rows enough, else each is drawn anew.
+    The windows are disjoint where there are rows enough, else, and with groups, each is drawn anew.
 
     Args:
         detector: of windows.
@@ -131,13 +139,14 @@ def false_alarms(
         rows: of a window.
         level: the rate that the detector was set to.
         windows: how many.
+        groups: (n,) whose each row is; a window holds one row of a group at most. None: every row is its own.
         seed: of the drawing.
 
     Raises:
-        BadWindow: there are fewer clean rows than a window has.
+        BadWindow: there are fewer clean rows, or groups, than a window has.
     """
     generator = np.random.default_rng(seed)
-    alarms = sum(_alarm(detector, clean[chosen]) for chosen in _windows(len(clean), rows, windows, generator))
+    alarms = sum(_alarm(detector, clean[chosen]) for chosen in _windows(len(clean), rows, windows, generator, groups))
     return FalseAlarms(windows=windows, alarms=alarms, level=level, allowed=allowed(windows, level), rows=rows)
 
 
@@ -156,6 +165,7 @@ def detections(
     streams: int = 10,
     patience: int = 5,
     view: View = lambda rows: rows,
+    groups: Groups | None = None,
     seed: int = 0,
 ) -> list[Detection]:
     """Inject changes into streams of clean rows, at a random place of a window, and wait for the alarm.
@@ -169,16 +179,19 @@ def detections(
         streams: for each change and size.
         patience: windows after the one in which the change happens.
         view: what the detector sees of the rows.
+        groups: as for `false_alarms`.
         seed: of everything drawn.
 
     Raises:
-        BadWindow: there are fewer clean rows than a window has.
+        BadWindow: there are fewer clean rows, or groups, than a window has.
     """
     generator = np.random.default_rng(seed)
     table = []
     for name, change in changes.items():
         for size in sizes:
-            runs = [_stream(detector, clean, change, size, rows, patience, view, generator) for _ in range(streams)]
+            runs = [
+                _stream(detector, clean, change, size, rows, patience, view, groups, generator) for _ in range(streams)
+            ]
             delays = [delay for _, delay in runs]
             median = float(np.median(delays))
             table.append(
@@ -312,12 +325,29 @@ def _alarm(detector: Detector, rows: Rows) -> bool:
     return bool(detector.predict(rows)["data"]["is_drift"])
 
 
-def _windows(available: int, rows: int, windows: int, generator: np.random.Generator) -> list[npt.NDArray[np.int64]]:
+def _windows(
+    available: int, rows: int, windows: int, generator: np.random.Generator, groups: Groups | None
+) -> list[npt.NDArray[np.int64]]:
     if available < rows:
         raise BadWindow(f"{available} clean rows do not fill a window of {rows}")
+    if groups is not None:
+        return [one_of_each(groups, rows, generator) for _ in range(windows)]
     if available >= rows * windows:
         return np.split(generator.permutation(available)[: rows * windows], windows)
     return [generator.choice(available, rows, replace=False) for _ in range(windows)]
+
+
+def one_of_each(groups: Groups, rows: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Indices (rows,) of rows of different groups, all drawn by lot.
+
+    Raises:
+        BadWindow: there are fewer groups.
+    """
+    order = generator.permutation(len(groups))
+    _, first = np.unique(groups[order], return_index=True)
+    if len(first) < rows:
+        raise BadWindow(f"rows of {len(first)} groups do not fill a window of {rows}")
+    return generator.permutation(order[first])[:rows]
 
 
 def _stream(
@@ -328,12 +358,13 @@ def _stream(
     rows: int,
     patience: int,
     view: View,
+    groups: Groups | None,
     generator: np.random.Generator,
 ) -> tuple[float, float]:
     """Share of alarms in the windows wholly after the change, and rows from the change to the first alarm."""
     before = int(generator.integers(rows))
     alarms = []
-    for window, chosen in enumerate(_windows(len(clean), rows, patience + 1, generator)):
+    for window, chosen in enumerate(_windows(len(clean), rows, patience + 1, generator, groups)):
         unchanged = before if window == 0 else 0
         changed = change(clean[chosen[unchanged:]], size, generator)
         alarms.append(_alarm(detector, view(np.concatenate([clean[chosen[:unchanged]], changed]))))

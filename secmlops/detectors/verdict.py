@@ -9,6 +9,7 @@ Whether anything happened at all is decided by exact tests at a level. Which of 
 judgement over the evidence, fitted on windows that were made on purpose (`fit_judge`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
@@ -33,6 +34,7 @@ STRONG: Final = 0.01
 """Share of the reference that counts as strongly flagged."""
 
 _NEIGHBOURS: Final = 5
+_FURTHEST: Final = 10.0
 _RIDGE: Final = 1e-2
 _TINY: Final = 1e-12
 
@@ -131,16 +133,23 @@ class EvidenceReader:
     Args:
         reference: what is normal; at least 100 rows.
         seed: of the permutations.
+        level: of the judge; the permutations are enough for its tests to reach it.
+        standardized: whether inputs are brought to the reference's scale, feature by feature; for inputs whose
+            features have units of their own.
 
     Raises:
         BadWindow: the reference is too short, or its parts do not fit together.
     """
 
-    def __init__(self, reference: Signals, seed: int = 0):
+    def __init__(self, reference: Signals, seed: int = 0, *, level: float = 0.05, standardized: bool = False):
         _check(reference, least=100)
         self.reference = reference
-        self._inputs = as_rows(reference.inputs).astype(np.float64)
-        self._drift = MmdDrift(MmdConfig(seed=seed, n_permutations=200), self._inputs)
+        rows = as_rows(reference.inputs).astype(np.float64)
+        self._middle, self._scale = (rows.mean(axis=0), rows.std(axis=0) + _TINY) if standardized else (0.0, 1.0)
+        self._furthest = _FURTHEST if standardized else np.inf
+        self._inputs = self._rows(reference)
+        permutations = max(200, math.ceil(2 * len(TESTS) / level))
+        self._drift = MmdDrift(MmdConfig(seed=seed, n_permutations=permutations), self._inputs)
         self._novelty = np.sort(_novelty(self._inputs, self._inputs, skip=1))
         self._scores = np.sort(reference.scores.astype(np.float64))
         self._margins = np.sort(_margins(reference.probabilities))
@@ -152,8 +161,9 @@ class EvidenceReader:
             BadWindow: its parts do not fit together, or not with the reference's.
         """
         _check(window, least=20)
-        drift = self._drift.predict(window.inputs)["data"]
-        novelty = _ranks(self._novelty, _novelty(as_rows(window.inputs).astype(np.float64), self._inputs))
+        inputs = self._rows(window)
+        drift = self._drift.predict(inputs)["data"]
+        novelty = _ranks(self._novelty, _novelty(inputs, self._inputs))
         scores = window.scores.astype(np.float64)
         ranks, margins = _ranks(self._scores, scores), _ranks(self._margins, _margins(window.probabilities))
         flagged, strong = ranks > 1 - FLAGGED, ranks > 1 - STRONG
@@ -177,6 +187,10 @@ class EvidenceReader:
             concentration=_lead(novelty[flagged], novelty[~flagged]),
             excess_score=float(np.log10(np.maximum(scores[flagged], _TINY) / bound).mean()) if flagged.any() else 0.0,
         )
+
+    def _rows(self, signals: Signals) -> Floats:
+        rows = as_rows(signals.inputs).astype(np.float64)
+        return ((rows - self._middle) / self._scale).clip(-self._furthest, self._furthest)
 
     def _flag_p_val(self, flagged: npt.NDArray[np.bool_]) -> float:
         before, after = int((_ranks(self._scores, self._scores) > 1 - FLAGGED).sum()), int(flagged.sum())
@@ -210,6 +224,7 @@ class Judge(BaseModel):
     Attributes:
         kind: `verdict`.
         level: false alarms on clean windows at most, over all tests together.
+        standardized: whether the reader brings inputs to the reference's scale.
         means: of each weighed piece of evidence in the windows that it was fitted on.
         scales: their standard deviations.
         weights: logits per standard deviation towards attack.
@@ -220,6 +235,7 @@ class Judge(BaseModel):
 
     kind: Literal["verdict"] = "verdict"
     level: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    standardized: bool = False
     means: tuple[float, ...]
     scales: tuple[float, ...]
     weights: tuple[float, ...]
@@ -254,7 +270,8 @@ class DriftOrAttack:
         self, config: Judge, inputs: npt.NDArray[Any], probabilities: npt.NDArray[Any], scores: npt.NDArray[Any]
     ):
         self.config = config
-        self.reader = EvidenceReader(Signals(inputs, probabilities, scores))
+        reference = Signals(inputs, probabilities, scores)
+        self.reader = EvidenceReader(reference, level=config.level, standardized=config.standardized)
         self.meta = describe("DriftOrAttack", kind="verdict")
 
     def predict(self, x: Signals) -> Answer:
@@ -280,8 +297,16 @@ class NothingToTell(SecmlopsError):
         super().__init__("windows of both drift and attack are needed to tell one from the other")
 
 
-def fit_judge(evidence: Sequence[Evidence], kinds: Sequence[Kind], *, level: float = 0.05) -> Judge:
+def fit_judge(
+    evidence: Sequence[Evidence], kinds: Sequence[Kind], *, level: float = 0.05, standardized: bool = False
+) -> Judge:
     """Learn to tell drift from attack on windows that were made on purpose; clean ones are left out.
+
+    Args:
+        evidence: as a reader of that level and scale read it.
+        kinds: what the windows are.
+        level: of the judge.
+        standardized: whether the reader brought inputs to the reference's scale.
 
     Raises:
         NothingToTell: there is only one of the two.
@@ -305,7 +330,12 @@ def fit_judge(evidence: Sequence[Evidence], kinds: Sequence[Kind], *, level: flo
 
     found = optimize.minimize(loss, np.zeros(rows.shape[1] + 1), jac=True, method="L-BFGS-B").x
     return Judge(
-        level=level, means=tuple(means), scales=tuple(scales), weights=tuple(found[:-1]), bias=float(found[-1])
+        level=level,
+        standardized=standardized,
+        means=tuple(means),
+        scales=tuple(scales),
+        weights=tuple(found[:-1]),
+        bias=float(found[-1]),
     )
 
 

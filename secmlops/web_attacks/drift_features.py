@@ -4,8 +4,12 @@ The same row comes out of a request in a Parquet file, from which host, time and
 the request as the payload logger saw it: only what `decoding.take` gives is read, and in no order. The numbers are the
 model's log-odds, lengths, shares of kinds of characters, and two embeddings: fixed random projections of the hashed
 n-grams (Achlioptas 2003; Weinberger et al. 2009), one of what is asked and one of who asks. They need no labels.
+
+Requests of one visit are alike, and a test that takes them for independent alarms at every window. So a window, and the
+reference, hold one request of a client at most (`client_of`); which one does not matter.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -48,6 +52,7 @@ CATEGORICAL: Final = (len(NAMES) - 1,)
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CLIENT: Final = frozenset({"header:user-agent", "header:accept-language", "header:accept"})
+_REPEATED: Final = ("user-agent", "accept-language", "authorization", "cookie")
 _SHAPE: Final = Shape(bits=12, chars=(3, 3), tokens=(2, 2))
 _SEED: Final = 20_111
 _LEAST_ODDS: Final = 1e-6
@@ -96,6 +101,15 @@ def view(requests: Sequence[HttpRequest], scores: npt.NDArray[Any]) -> Floats:
     for block in _blocks(len(requests)):
         rows[block] = _rows([_texts(request) for request in requests[block]], scores[block])
     return rows
+
+
+def client_of(request: HttpRequest) -> str:
+    """Who asks, as far as the request tells it: a digest of the headers that a client repeats.
+
+    It is the same before and after leaks are stripped. Visitors with the same program and no cookie count as one.
+    """
+    told = (request.header(name) or "" for name in _REPEATED)
+    return hashlib.sha256("\0".join(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def probabilities(scores: npt.NDArray[Any]) -> Floats:
