@@ -1,7 +1,7 @@
 """The adversarial-input service: is somebody trying to fool the model? Beside it, or in its request path.
 
 The bundle holds a detector of adversarial inputs; `--watched_dir` is the signed bundle of the model that it watches,
-and `--judge_dir` may be one with a judge that tells drift from attack. Beside the model it is fed by the payload logger,
+and `--judge_dir` one with a judge that tells drift from attack. Beside the model it is fed by the payload logger,
 as the drift service is. With `--predictor_host` it is a KServe transformer: `--policy flag` says in the answer which
 instances were flagged, `--policy refuse` answers a request that holds one with a refusal, and so it does when the
 detector cannot say.

@@ -94,8 +94,10 @@ def check_use_case(bundle: Bundle) -> None:
     """Refuse a detector that was judged for another use case than the one that its card says it watches.
 
     Raises:
+        InvalidDetector: it is no detector.
         WrongUseCase: it was.
     """
+    _config(bundle)
     watches = str(bundle.card.get("watches"))
     if bundle.verdict.use_case not in (watches, f"{watches}_detectors"):
         raise WrongUseCase(bundle.verdict.use_case, watches)
