@@ -210,7 +210,8 @@ _PROJECTION: Final = _projection()
 def _embedding(texts: Sequence[str]) -> Floats:
     """(n, EMBEDDED): each text's n-grams, projected, over the square root of their number."""
     batch = lay_out(texts)
-    owners = np.searchsorted(batch.begins, np.arange(len(batch.codes)), side="right") - 1
+    # An n-gram that begins at a separator is the beginning of the text behind it.
+    owners = np.searchsorted(batch.begins, np.arange(1, len(batch.codes) + 1), side="right") - 1
     total, number = np.zeros((len(texts), EMBEDDED)), np.zeros(len(texts))
     for positions, buckets in features(batch, _SHAPE):
         at = np.arange(len(buckets)) if positions is None else positions[: len(buckets)]
