@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from secmlops.detectors.adversarial import answer, threshold_for
 from secmlops.detectors.detector import Answer, Arrays, BadWindow, describe
+from secmlops.robustness.attacks.standing import answers
 from secmlops.robustness.hardening.fit import FitConfig, FitReport, Progress, fit
 from secmlops.robustness.networks import NetworkConfig
 from secmlops.robustness.networks import build as build_network
@@ -154,7 +155,7 @@ class AdversarialAe:
             TrainingSetMalformed: they are no images.
             TrainingDiverged: the loss is not finite.
         """
-        labels = torch.cat([self.classifier(batch).argmax(1) for batch in images.split(_BATCH)])
+        labels = answers(self.classifier, images)
         pair = _Pair(self.classifier, self.network, through=self._is_autoencoder)
         report = fit(pair, images, labels, self._objective(), config, on_progress=on_progress)
         self.network.eval()
@@ -207,8 +208,8 @@ class AdversarialAe:
         """
         images = _images(x)
         result = self.predict(images)
-        first = torch.cat([self.classifier(batch).argmax(1) for batch in images.split(_BATCH)]).numpy()
-        second = torch.cat([self._second(batch).argmax(1) for batch in images.split(_BATCH)]).numpy()
+        first = answers(self.classifier, images).numpy()
+        second = answers(self._second, images).numpy()
         flagged = result["data"]["is_adversarial"].astype(bool)
         result["data"] |= {"no_defense": first, "defense": second, "corrected": np.where(flagged, second, first)}
         return result

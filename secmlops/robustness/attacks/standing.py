@@ -26,6 +26,13 @@ class ImagesDoNotFit(SecmlopsError):
         )
 
 
+def answers(classifier: Classifier, images: Tensor, *, batch_size: int = 500) -> Tensor:
+    """The likeliest class of each image, int64 (n,)."""
+    with torch.no_grad():
+        found = [classifier(some).argmax(1) for some in images.split(batch_size) if len(some)]
+    return torch.cat(found) if found else torch.zeros(0, dtype=torch.int64, device=images.device)
+
+
 def stands(classifier: Classifier, images: Tensor, labels: Tensor, *, batch_size: int = 500) -> Tensor:
     """Whether each image is classified as labelled, bool (n,).
 
@@ -34,12 +41,7 @@ def stands(classifier: Classifier, images: Tensor, labels: Tensor, *, batch_size
     """
     if images.ndim != 4 or labels.shape != (len(images),):
         raise ImagesDoNotFit(tuple(images.shape), tuple(labels.shape))
-    with torch.no_grad():
-        right = [
-            classifier(some).argmax(1) == their
-            for some, their in zip(images.split(batch_size), labels.split(batch_size), strict=True)
-        ]
-    return torch.cat(right) if right else torch.zeros(0, dtype=torch.bool, device=images.device)
+    return answers(classifier, images, batch_size=batch_size) == labels
 
 
 def attack_standing(

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from secmlops.robustness.attacks.standing import answers
 from secmlops.robustness.backdoors.trigger import Trigger
 
 _IN_MASK = 0.3
 _SWAPS = 5
-_BATCH = 1024
 _FEWEST = 3
 """Fewer images held by the mark teach nothing about it."""
 
@@ -52,12 +52,8 @@ def _held_by_the_mark(
     lost = torch.zeros(len(images))
     for _ in range(_SWAPS):
         fill = others[torch.randint(len(others), (len(images),), generator=generator)]
-        lost += _answers(network, (1 - mask) * images + mask * fill) != target
-    return (lost > _SWAPS / 2) & (_answers(network, images) == target)
-
-
-def _answers(network: nn.Module, images: Tensor) -> Tensor:
-    return torch.cat([network(batch).argmax(dim=1) for batch in images.split(_BATCH)])
+        lost += answers(network, (1 - mask) * images + mask * fill) != target
+    return (lost > _SWAPS / 2) & (answers(network, images) == target)
 
 
 def _like(images: Tensor, carriers: Tensor, others: Tensor) -> Tensor:

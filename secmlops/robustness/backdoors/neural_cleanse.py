@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from secmlops.robustness.attacks.standing import answers
 from secmlops.robustness.backdoors.trigger import Trigger
 from secmlops.robustness.hardening.fit import FitConfig, precision_of
 
@@ -83,8 +84,7 @@ def reconstruct(network: nn.Module, images: Tensor, classes: int, search: Search
     optimizer = torch.optim.Adam([masks, patterns], lr=search.learning_rate, betas=(0.5, 0.9))
     targets = torch.arange(classes)
     half = precision_of(FitConfig(), images.device) == "bfloat16"
-    with torch.no_grad():
-        own = torch.cat([network(batch).argmax(dim=1) for batch in images.split(1024)])
+    own = answers(network, images)
     prices, turned = torch.full((classes,), search.price), torch.zeros(classes)
     best = _Best(classes, shape)
     generator = torch.Generator().manual_seed(search.seed)

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from secmlops.errors import SecmlopsError
+from secmlops.robustness.attacks.standing import answers
 
 Kind = Literal["dirty_label", "clean_label"]
-
-_BATCH = 1024
 
 
 class NothingToPoison(SecmlopsError):
@@ -118,9 +117,7 @@ def poison(
     return PoisonedSet(marked, taught, poisoned)
 
 
-@torch.no_grad()
 def attack_success(network: nn.Module, images: Tensor, labels: Tensor, trigger: Trigger, target: int) -> float:
     """Share of the images of other classes that the network calls the target once they are marked."""
     others = images[labels != target]
-    called = [(network(trigger(batch)).argmax(dim=1) == target).float() for batch in others.split(_BATCH)]
-    return float(torch.cat(called).mean())
+    return float((answers(network, trigger(others)) == target).float().mean())
