@@ -16,6 +16,8 @@ from secmlops.robustness.attacks.transfer import Transfer
 from tests.unit.robustness.small import accuracy, held_out, linear, trained
 
 EPS = 0.1
+LUCK = 0.02
+"""What other random starts are worth on a hundred images; the last bits of a sum decide some too."""
 
 
 def left(name, eps=EPS, hardened=True, **settings):
@@ -49,7 +51,8 @@ def test_the_stronger_the_attack_the_less_is_left():
 @pytest.mark.parametrize("hardened", [False, True])
 def test_pgd_leaves_no_more_than_a_plain_pgd_of_as_many_steps(hardened):
     network, (images, labels) = trained(hardened), held_out()
-    assert left("pgd", hardened=hardened, steps=20, restarts=2) <= plain_pgd(network, images, labels, EPS, 20, 2)
+    theirs = plain_pgd(network, images, labels, EPS, 20, 2)
+    assert left("pgd", hardened=hardened, steps=20, restarts=2) <= theirs + LUCK
 
 
 def test_pgd_leaves_no_more_than_arts():
@@ -63,7 +66,7 @@ def test_pgd_leaves_no_more_than_arts():
     )
     theirs = accuracy(network, torch.from_numpy(art.generate(images.numpy(), labels.numpy())), labels)
     network.zero_grad(set_to_none=True)
-    assert left("pgd") <= theirs
+    assert left("pgd") <= theirs + LUCK
 
 
 def test_deepfool_breaks_what_arts_breaks_with_about_as_little_change():
