@@ -20,10 +20,11 @@ _FIELD: Final = re.compile(r"(?:(?<=[?&])|\A)([A-Za-z][\w.-]*)(?==)", re.ASCII)
 _KEY: Final = re.compile(r'"([A-Za-z]\w*)"(?=\s*:)', re.ASCII)
 _WORD: Final = re.compile(r"(?<![%\w])[A-Za-z]{4,}(?!\w)", re.ASCII)
 _JSON_TEXT: Final = re.compile(r'(?<=:)(\s*"[^"\\]*")')
-_GREEK: Final = (
-    "παπούτσια καλοκαίρι προσφορά παραγγελία παράδοση διεύθυνση χειμώνας μπουφάν μέγεθος μπλε βαμβάκι κήπος καφές "
-    "ταξίδι τιμολόγιο συνάντηση ομάδα έκθεση διακοπές φωτογραφία μουσική συνταγή οικογένεια τρένο εισιτήριο"
-).split()
+_GREEK_LINES: Final = """
+παπούτσια καλοκαίρι προσφορά παραγγελία παράδοση διεύθυνση χειμώνας μπουφάν μέγεθος μπλε βαμβάκι κήπος καφές
+ταξίδι τιμολόγιο συνάντηση ομάδα έκθεση διακοπές φωτογραφία μουσική συνταγή οικογένεια τρένο εισιτήριο
+"""
+_GREEK: Final = tuple(_GREEK_LINES.split())
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -34,7 +35,7 @@ def new_release(requests: Sequence[HttpRequest], rng: Random) -> list[HttpReques
 
     def changed(request: HttpRequest) -> HttpRequest:
         path, question, query = request.uri.partition("?")
-        uri = f"{prefix}{_EXTENSION.sub('', path)}{question}{_FIELD.sub(mark + r'\1', query)}"
+        uri = prefix + _EXTENSION.sub("", path) + question + _FIELD.sub(mark + r"\1", query)
         body = request.body.decode("latin-1")
         if body[:1] in "{[" and body:
             body = _KEY.sub(rf'"{mark}\1"', body)
