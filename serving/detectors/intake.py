@@ -221,6 +221,8 @@ class Intake:
         for namespace, service, count in report["rows"]:
             self._begin(namespace, service)
             metrics.WINDOW_ROWS.labels(name, namespace, service).set(count)
+        for namespace, service, count in report["repeats"]:
+            metrics.REPEATED.labels(name, namespace, service).inc(count)
         for namespace, service, count in report["failures"]:
             metrics.WINDOW_FAILURES.labels(name, namespace, service).inc(count)
         for namespace, service, ratios in report["instances"]:

@@ -28,6 +28,9 @@ DETECTIONS = Counter("secmlops_detector_detections", "windows whose score was ab
 WINDOWS = Counter("secmlops_detector_windows", "windows judged", WATCHED)
 INSTANCES = Counter("secmlops_detector_instances", "instances in the windows judged", WATCHED)
 
+REPEATED = Counter(
+    "secmlops_detector_repeated_instances", "instances left out of a window that held one of the same client", WATCHED
+)
 P_VALUE = Gauge("secmlops_detector_p_value", "smallest p-value of the last window, where its test has one", WATCHED)
 DISTANCE = Gauge("secmlops_detector_distance", "largest distance of the last window, where its test has one", WATCHED)
 FLAGGED = Counter("secmlops_detector_flagged_instances", "instances that an adversarial detector flagged", WATCHED)

@@ -62,7 +62,7 @@ class DetectorModel(VerifiedModel):
     def open(self, bundle: Bundle) -> None:
         """Build the detector."""
         subject = open_subject(bundle, self._kind, self._sources, self.settings, self.limits)
-        self._asked = Asked(subject, self.limits, max(self.settings.window_rows, self.limits.max_instances))
+        self._asked = Asked(subject, self.limits, max(subject.window_rows, self.limits.max_instances))
         self.inputs = self._asked.inputs
 
     def read(self, instance: Any) -> Any:

@@ -20,6 +20,10 @@ from serving.limits import Limits
 
 Kind = Literal["drift", "adversarial"]
 
+DEFAULT_ROWS: Final = 500
+LEAST_ROWS: Final = 20
+MOST_ROWS: Final = 1_000_000
+
 _NEED_LABELS: Final = "performance"
 _IMAGE_DIMENSIONS: Final = 4
 
@@ -83,6 +87,7 @@ def open_subject(bundle: Bundle, kind: Kind, sources: Sources, settings: Setting
         BundleError: another bundle does not verify.
         SecmlopsError: the files make no detector, or none that fits the service.
     """
+    settings = settings.model_copy(update={"window_rows": settings.window_rows or _card_rows(bundle)})
     subject = (_adversarial if kind == "adversarial" else _drift)(bundle, sources, settings, limits)
     needed = subject.row_bytes * subject.window_rows
     if needed > settings.window_bytes:
@@ -101,6 +106,13 @@ def check_use_case(bundle: Bundle) -> None:
     watches = str(bundle.card.get("watches"))
     if bundle.verdict.use_case not in (watches, f"{watches}_detectors"):
         raise WrongUseCase(bundle.verdict.use_case, watches)
+
+
+def _card_rows(bundle: Bundle) -> int:
+    rows = bundle.card.get("window_rows", DEFAULT_ROWS)
+    if type(rows) is not int or not LEAST_ROWS <= rows <= MOST_ROWS:
+        raise WrongDetector(f"the card's window_rows is no number from {LEAST_ROWS} to {MOST_ROWS}")
+    return rows
 
 
 def _drift(bundle: Bundle, sources: Sources, settings: Settings, limits: Limits) -> Subject:

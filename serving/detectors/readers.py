@@ -70,6 +70,10 @@ class Reader(Protocol):
         """The items as a detector of adversarial inputs takes them."""
         ...
 
+    def groups(self, items: Sequence[Any]) -> npt.NDArray[np.uint64] | None:
+        """Whose each item is (n,), where a window may hold one of each only; None: items are independent."""
+        ...
+
 
 class Images:
     """The digits service: images as float32 arrays in [0, 1].
@@ -96,6 +100,10 @@ class Images:
     def batch(self, items: Sequence[Any]) -> Any:
         """Float32 (n, channels, height, width)."""
         return np.stack(items)
+
+    def groups(self, items: Sequence[Any]) -> npt.NDArray[np.uint64] | None:
+        """Images are independent."""
+        return None
 
 
 class Requests:
@@ -129,6 +137,12 @@ class Requests:
     def batch(self, items: Sequence[Any]) -> Any:
         """The requests."""
         return list(items)
+
+    def groups(self, items: Sequence[Any]) -> npt.NDArray[np.uint64] | None:
+        """The clients: requests of one visit are alike, and the detectors were fitted on one of each."""
+        from secmlops.web_attacks import drift_features
+
+        return np.array([int(drift_features.client_of(request), 16) for request in items], dtype=np.uint64)
 
 
 READERS: Final = ("digits", "web_attacks")

@@ -15,7 +15,8 @@ class Settings(BaseModel):
     Attributes:
         queue_events: events acknowledged and not yet read; one more is dropped and counted.
         queue_bytes: their bodies.
-        window_rows: rows of a window; a full one is judged and begun anew.
+        window_rows: rows of a window; a full one is judged and begun anew. 0: what the detector's card says under
+            `window_rows`, for its false alarms were counted with that; or 500.
         stream_rows: rows after which a detector that judges row by row reports.
         window_bytes: all windows together; it bounds the services too.
         max_services: inference services that have a window.
@@ -35,7 +36,7 @@ class Settings(BaseModel):
 
     queue_events: int = Field(20_000, ge=1)
     queue_bytes: int = Field(64 * MIB, ge=1)
-    window_rows: int = Field(500, ge=20, le=1_000_000)
+    window_rows: int = Field(0, ge=0, le=1_000_000)
     stream_rows: int = Field(32, ge=1)
     window_bytes: int = Field(256 * MIB, ge=1)
     max_services: int = Field(32, ge=1, le=1000)

@@ -6,6 +6,7 @@ told apart by what `secmlops.detectors.storage` rebuilt, and the card says what 
     watches: use case of the watched service, e.g. `digits`, `web_attacks`
     view: `rows` (requests, the default) or `probabilities` (answers; the default of prediction and uncertainty drift)
     image_shape: channels, height, width, where the reference is flat and the use case has images
+    window_rows: rows of a window, by which the detector's false alarms were counted; `--window_rows` overrides it
     watched_digest: digest of the very model that a detector of adversarial inputs watches; checked where given
 """
 
@@ -143,6 +144,10 @@ class Subject(ABC):
     def ratios(self, columns: Columns) -> Sequence[float] | None:
         """Scores of the instances over the threshold, where instances have scores."""
         return None
+
+    def groups(self, items: Sequence[Any]) -> npt.NDArray[np.uint64] | None:
+        """Whose each instance is (n,), where a window may hold one of each only."""
+        return None if self.reader is None else self.reader.groups(items)
 
 
 class DriftOfWindows(Subject):
@@ -307,6 +312,10 @@ class AdversarialInputs(Subject):
     def ratios(self, columns: Columns) -> Sequence[float]:
         """Scores over the threshold."""
         return (columns[SCORES] / max(self._threshold, _LEAST_P)).tolist()
+
+    def groups(self, items: Sequence[Any]) -> npt.NDArray[np.uint64] | None:
+        """With a judge, as it was fitted. Without one every instance counts: a campaign may come from one client."""
+        return None if self._judge is None else super().groups(items)
 
 
 def looks_at_answers(detector: Any, card: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,7 @@ from serving.refusals import Reason, Refusal
 logger = logging.getLogger("kserve.secmlops.detectors")
 
 _BATCH_BYTES: Final = MIB
+_GROUPS: Final = "groups"
 
 Watched = tuple[str, str]
 """Namespace and service."""
@@ -42,6 +44,7 @@ class Report:
         malformed: by reason.
         windows: judgements by service, with the seconds that each took and when it was made (Unix time).
         instances: scores over the threshold by service.
+        repeats: instances left out of a window that held one of the same client, by service.
         failures: windows that could not be judged, by service.
         state_failures: by reason.
         state_saved: when the state was written last (Unix time); 0: not in this report.
@@ -53,6 +56,7 @@ class Report:
         self.malformed: Counter[str] = Counter()
         self.windows: list[dict[str, Any]] = []
         self.instances: list[tuple[Watched, Sequence[float]]] = []
+        self.repeats: Counter[Watched] = Counter()
         self.failures: Counter[Watched] = Counter()
         self.state_failures: Counter[str] = Counter()
         self.state_saved = 0.0
@@ -70,6 +74,7 @@ class Report:
             "malformed": dict(self.malformed),
             "windows": self.windows,
             "instances": [[*watched, list(ratios)] for watched, ratios in self.instances],
+            "repeats": [[*watched, count] for watched, count in self.repeats.items()],
             "failures": [[*watched, count] for watched, count in self.failures.items()],
             "state_failures": dict(self.state_failures),
             "state_saved": self.state_saved,
@@ -83,6 +88,7 @@ class _Window:
     Attributes:
         parts: batches of kept rows.
         count: their rows.
+        groups: whose they are, where a window may hold one of each only.
         items: instances of the batch.
         outputs: their outputs, one entry per event.
         batch_bytes: bodies of the batch's events.
@@ -91,6 +97,7 @@ class _Window:
 
     parts: list[Columns] = field(default_factory=list)
     count: int = 0
+    groups: set[int] = field(default_factory=set)
     items: list[Any] = field(default_factory=list)
     outputs: list[Columns] = field(default_factory=list)
     batch_rows: int = 0
@@ -292,17 +299,41 @@ class Watch:
         ratios = self.subject.ratios(columns)
         if ratios is not None:
             self.report.instances.append((watched, ratios))
-        for part in _split(columns, self.subject.window_rows - window.count, self.subject.window_rows):
-            if window.parts and _form(window.parts[0]) != _form(part):
-                self._failed(watched, UnusableState("damaged", "rows of another form lay in the window"))
-                window.parts, window.count = [], 0
-            window.parts.append(part)
-            window.count += _length(part)
-            if window.count >= self.subject.window_rows:
-                self._judge(watched, window)
+        groups = self.subject.groups(items) if items else None
+        if groups is not None:
+            columns[_GROUPS] = groups
+        for part in self._parts(watched, window, columns):
+            self._append(watched, window, part)
+
+    def _parts(self, watched: Watched, window: _Window, columns: Columns) -> Iterator[Columns]:
+        """The rows in parts that each end where a window is full; rows of a group that it holds are left out."""
+        room, kept = self.subject.window_rows - window.count, []
+        groups = columns[_GROUPS].tolist() if _GROUPS in columns else repeat(None, _length(columns))
+        for index, group in enumerate(groups):
+            if group is not None and group in window.groups:
+                self.report.repeats[watched] += 1
+                continue
+            if group is not None:
+                window.groups.add(group)
+            kept.append(index)
+            if len(kept) == room:
+                yield {name: value[kept] for name, value in columns.items()}
+                room, kept = self.subject.window_rows, []
+        if kept:
+            yield {name: value[kept] for name, value in columns.items()}
+
+    def _append(self, watched: Watched, window: _Window, part: Columns) -> None:
+        if window.parts and _form(window.parts[0]) != _form(part):
+            self._failed(watched, UnusableState("damaged", "rows of another form lay in the window"))
+            window.parts, window.count = [], 0
+        window.parts.append(part)
+        window.count += _length(part)
+        if window.count >= self.subject.window_rows:
+            self._judge(watched, window)
 
     def _judge(self, watched: Watched, window: _Window) -> None:
         parts, window.parts, window.count = window.parts, [], 0
+        window.groups.clear()
         began = time.perf_counter()
         try:
             judgement = self.subject.judge(_joined(parts), window.stream)
@@ -378,7 +409,8 @@ class Watch:
             if stream is not None:
                 self.subject.resume(stream, arrays[f"stream.{index}"].tobytes())
             parts = [columns] if rows else []
-            windows[str(told["namespace"]), str(told["service"])] = _Window(parts, rows, stream=stream)
+            groups = set(columns[_GROUPS].tolist()) if _GROUPS in columns else set()
+            windows[str(told["namespace"]), str(told["service"])] = _Window(parts, rows, groups, stream=stream)
         self._seen.restore(arrays["seen.young"], arrays["seen.old"])
         self._windows = windows
         logger.info("going on with the windows of %d services", len(windows))
@@ -404,11 +436,3 @@ def _form(columns: Columns) -> dict[str, tuple[Any, ...]]:
 
 def _length(columns: Columns) -> int:
     return len(next(iter(columns.values())))
-
-
-def _split(columns: Columns, first: int, others: int) -> Iterator[Columns]:
-    """Consecutive parts: the first of at most `first` rows, the others of at most `others`."""
-    begin, end = 0, first
-    while begin < _length(columns):
-        yield {name: value[begin:end] for name, value in columns.items()}
-        begin, end = end, end + others

@@ -101,7 +101,11 @@ def test_answers_that_cannot_be_read_are_counted(predictions, reason, document):
 def site():
     """Web requests with scores, and a detector on the use case's own view of them."""
     requests = [
-        {"method": "GET", "url": f"/search?q={'ab' * (number % 9)}&page={number}", "headers": {"Host": "h"}}
+        {
+            "method": "GET",
+            "url": f"/search?q={'ab' * (number % 9)}&page={number}",
+            "headers": {"User-Agent": f"a{number}"},
+        }
         for number in range(120)
     ]
     scores = np.random.default_rng(0).random(120)
@@ -124,6 +128,31 @@ def test_requests_and_answers_are_joined_in_either_order_and_viewed_as_the_use_c
     assert judged["distance"] == pytest.approx(detector.predict(rows[100:])["data"]["distance"])
     assert report.events["used"] == 40
     assert watch.pending == 0
+
+
+def test_a_window_holds_one_request_of_a_client_and_goes_on_so_after_a_restart(tmp_path):
+    def calls(clients, first=0):
+        for number, client in enumerate(clients, first):
+            request = {"method": "GET", "url": f"/?n={number}", "headers": {"User-Agent": f"agent {client}"}}
+            yield event("request", number, {"instances": [request]})
+            yield event("response", number, {"predictions": [{"score": 0.1}]})
+
+    rows = np.random.default_rng(0).normal(size=(100, len(drift_features.NAMES)))
+    detector, store = open_detector(KsConfig(), rows, "native"), StateFile(tmp_path, "clients", 10_000_000)
+    before = watching(detector, Requests(LIMITS), store=store)
+    for each in calls([1, 1, 2, 1, 3, 2]):
+        before.take(each)
+    before.save()
+    assert before.rows() == {SITE: 3}
+    assert before.take_report().repeats == {SITE: 3}
+    after = watching(detector, Requests(LIMITS), store=store)
+    for each in calls([3, *range(17), 3, 16, *range(17, 21), 3, 5], 50):
+        after.take(each)
+    after.tick()
+    report = after.take_report()
+    assert [window["rows"] for window in report.windows] == [20]
+    assert report.repeats[SITE] == 1 + 3 + 2
+    assert after.rows() == {SITE: 3}, "20, 3 and 5 begin the next window"
 
 
 def test_a_half_waits_so_long_and_so_many_wait(site):
@@ -360,6 +389,9 @@ class Numbers:
 
     def rows(self, items, outputs):
         return np.stack(items)
+
+    def groups(self, items):
+        return None
 
 
 def test_a_judge_tells_drift_from_attack_out_of_requests_and_scored_answers():
