@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY, Counter, Gauge
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from serving.refusals import Refusal
+from serving.refusals import Reason, Refusal
 
 
 class ServingMetrics:
@@ -24,6 +24,8 @@ class ServingMetrics:
         self.rejected = Counter(
             f"secmlops_{use_case}_rejected_inputs", "requests that got no prediction, by reason", ["reason"]
         )
+        for reason in Reason:  # from zero on, so that a rate sees the first refusal of a kind
+            self.rejected.labels(reason=reason.value)
         self.model_info = Gauge(
             f"secmlops_{use_case}_model_info",
             "the verified model that answers, and the policy that it passed",

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram, generate_latest
 
-from serving.metrics import BatchHistogram
+from serving.metrics import BatchHistogram, metrics_of
+from serving.refusals import Reason
 
 BOUNDS = (0.125, 0.5, 0.875, 1.0)
 
@@ -26,3 +27,10 @@ def test_batches_count_like_single_observations(batches):
 
 def _without_created(text):
     return {line for line in text.splitlines() if b"_created" not in line}
+
+
+def test_every_reason_is_counted_from_zero_so_that_a_rate_sees_the_first_refusal():
+    metrics_of("from_zero")
+    for reason in Reason:
+        labels = {"reason": reason.value}
+        assert REGISTRY.get_sample_value("secmlops_from_zero_rejected_inputs_total", labels) == 0
