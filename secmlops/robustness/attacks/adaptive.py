@@ -39,8 +39,11 @@ def through(transformation: Transformation, classifier: Classifier) -> Classifie
     """The classifier behind a transformation, whose gradient is taken for the identity's (BPDA).
 
     What an attack on it returns has passed the real transformation, so it is a true error of the defended classifier.
-    For a transformation that about preserves its input: rounding, median, JPEG, restoration.
+    For a transformation that about preserves its input: rounding, median, JPEG, restoration. One that shows its
+    gradient to attackers by itself (`shows_gradient`) is left to.
     """
+    if getattr(transformation, "shows_gradient", False):
+        return lambda images: classifier(transformation(images))
 
     def transformed(images: Tensor) -> Tensor:
         return classifier(_StraightThrough.apply(images, transformation))

@@ -13,6 +13,7 @@ from torch.nn import functional
 from secmlops.robustness.certification.network import Affine, Layer, Layers
 
 _INPUT_ROUNDING = 2.0**-23
+_LINE_ROUNDING = 2.0**-21
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,20 @@ def around(images: Tensor, eps: float) -> Box:
     """
     outward = eps + _INPUT_ROUNDING
     return Box.between((images - outward).clamp(0, 1), (images + outward).clamp(0, 1))
+
+
+def seen(layers: Layers, images: Tensor, eps: float) -> Box:
+    """What the first layer may see of all images within `eps`: the box itself, or what it is stretched to.
+
+    In float32 the line is off by at most 2^-22 / (high - low) where it is not cut off: constants, difference and
+    quotient round by a share of 2^-24 each. The stretched box is wider by twice that.
+    """
+    box = around(images, eps)
+    if layers.stretching is None:
+        return box
+    outward = _LINE_ROUNDING / layers.stretching.width
+    lower, upper = (layers.stretching.line(corner) for corner in (box.lower, box.upper))
+    return Box.between((lower - outward).clamp(0, 1), (upper + outward).clamp(0, 1))
 
 
 def propagate(hidden: Sequence[Layer], box: Box) -> list[Box]:

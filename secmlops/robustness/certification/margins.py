@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from secmlops.robustness.attacks.pgd import Pgd
+from secmlops.robustness.attacks.standing import stands
 from secmlops.robustness.certification import alpha_crown, crown, intervals, rounding
 from secmlops.robustness.certification.intervals import Box
 from secmlops.robustness.certification.network import Layers, layers_of
@@ -34,7 +35,7 @@ def margin_bounds(
     A positive bound proves that the network, run in float32, answers the label for all of them.
 
     Args:
-        network: Sequential of Conv2d, ReLU, Flatten, Linear.
+        network: Sequential of Conv2d, ReLU, Flatten, Linear; it may be `Transformed` by a `ContrastStretching`.
         images: float32 (n, c, h, w) in [0, 1].
         labels: int64 (n,).
         eps: L-infinity budget, in pixel values.
@@ -60,7 +61,7 @@ def certified(
     method those that a short attack breaks, of which there is no proof.
 
     Args:
-        network: Sequential of Conv2d, ReLU, Flatten, Linear.
+        network: Sequential of Conv2d, ReLU, Flatten, Linear; it may be `Transformed` by a `ContrastStretching`.
         images: float32 (n, c, h, w) in [0, 1].
         labels: int64 (n,), the true ones.
         eps: L-infinity budget, in pixel values.
@@ -72,7 +73,7 @@ def certified(
     """
     _check(layers_of(network), images, labels, eps, method)
     proved = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    open_ = _right(network, images, labels).nonzero().squeeze(1)
+    open_ = stands(network, images, labels).nonzero().squeeze(1)
     for tried in METHODS[: METHODS.index(method) + 1]:
         if tried == "crown":
             open_ = open_[_unbroken(network, images[open_], labels[open_], eps)]
@@ -94,7 +95,7 @@ def certified_radii(
     """The largest budgets found for which each label is proved, float64 (n,); 0 where none is, not even for 0.
 
     Args:
-        network: Sequential of Conv2d, ReLU, Flatten, Linear.
+        network: Sequential of Conv2d, ReLU, Flatten, Linear; it may be `Transformed` by a `ContrastStretching`.
         images: float32 (n, c, h, w) in [0, 1].
         labels: int64 (n,), the true ones or the network's own answers.
         largest: the largest budget to try.
@@ -122,7 +123,7 @@ def certified_radii(
 
 def _bounds(layers: Layers, images: Tensor, labels: Tensor, eps: float, method: Method) -> Tensor:
     rank = METHODS.index(method)
-    boxes = intervals.propagate(layers.hidden, intervals.around(images.double(), eps))
+    boxes = intervals.propagate(layers.hidden, intervals.seen(layers, images.double(), eps))
     found = intervals.margins(layers, boxes[-1], labels)
     if rank >= METHODS.index("crown-ibp"):
         found = torch.maximum(found, _in_pieces(crown.margins, layers, boxes, labels))
@@ -149,12 +150,7 @@ def _in_pieces(
 
 def _unbroken(network: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
     with torch.enable_grad():
-        return _right(network, Pgd(eps, steps=_ATTACK_STEPS)(network, images, labels), labels)
-
-
-def _right(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    answers = [network(images[part]).argmax(1) == labels[part] for part in _parts(len(images), _IMAGES_AT_ONCE)]
-    return torch.cat(answers) if answers else torch.empty(0, dtype=torch.bool, device=images.device)
+        return stands(network, Pgd(eps, steps=_ATTACK_STEPS)(network, images, labels), labels)
 
 
 def _parts(total: int, size: int) -> Iterator[slice]:

@@ -1,4 +1,7 @@
-"""The networks that bounds can walk through: a Sequential of Conv2d, ReLU, Flatten and Linear, ending in a Linear."""
+"""The networks that bounds can walk through: a Sequential of Conv2d, ReLU, Flatten and Linear, ending in a Linear.
+
+The images may pass through a `ContrastStretching` first.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from secmlops.errors import SecmlopsError
+from secmlops.robustness.transformations import ContrastStretching, Transformed
 
 Affine = nn.Conv2d | nn.Linear
 Layer = nn.Conv2d | nn.Linear | nn.ReLU | nn.Flatten
@@ -24,7 +28,8 @@ class UnsupportedLayer(SecmlopsError):
         self.position, self.layer = position, layer
         super().__init__(
             f"layer {position} ({layer}) has no bounds here: build the network from Conv2d with zero padding, ReLU, "
-            "Flatten and Linear, ending in a Linear (`NetworkConfig(activation='relu')`)"
+            "Flatten and Linear, ending in a Linear (`NetworkConfig(activation='relu')`), behind nothing or a "
+            "ContrastStretching"
         )
 
 
@@ -35,10 +40,12 @@ class Layers:
     Attributes:
         hidden: all layers but the last.
         last: the one that puts out logits.
+        stretching: what images pass through before the layers.
     """
 
     hidden: tuple[Layer, ...]
     last: nn.Linear
+    stretching: ContrastStretching | None = None
 
     @property
     def classes(self) -> int:
@@ -67,10 +74,13 @@ def layers_of(network: nn.Module) -> Layers:
     Raises:
         UnsupportedLayer: a layer has no bounds here, or the last is no Linear.
     """
+    stretching = None
+    if isinstance(network, Transformed) and isinstance(network.transformation, ContrastStretching):
+        stretching, network = network.transformation, network.network
     *hidden, last = [_known(position, layer) for position, layer in enumerate(_innermost(network))] or [nn.Flatten()]
     if not isinstance(last, nn.Linear):
         raise UnsupportedLayer(len(hidden), f"{type(last).__name__}, the last")
-    return Layers(tuple(hidden), last)
+    return Layers(tuple(hidden), last, stretching)
 
 
 def _innermost(network: nn.Module) -> Iterator[nn.Module]:

@@ -60,7 +60,7 @@ class IntervalBoundPropagation:
     def __call__(self, network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         """Mean cross-entropy of the worst logits, nats, with what else is weighed in."""
         layers, share = layers_of(network), self.growth(progress)
-        boxes = intervals.propagate(layers.hidden, intervals.around(images, self.eps * share))
+        boxes = intervals.propagate(layers.hidden, intervals.seen(layers, images, self.eps * share))
         loss = _worst_loss(_interval_margins(layers, boxes, labels), labels)
         loss = _with_natural(loss, network, images, labels, _between(self.natural, share))
         return loss + _irregularity(layers.hidden, boxes, self.regularization * (1 - share))
@@ -89,7 +89,7 @@ class CrownIbp:
     def __call__(self, network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         """Mean cross-entropy of the worst logits, nats, with what else is weighed in."""
         layers, share = layers_of(network), self.growth(progress)
-        boxes = intervals.propagate(layers.hidden, intervals.around(images, self.eps * share))
+        boxes = intervals.propagate(layers.hidden, intervals.seen(layers, images, self.eps * share))
         margins = _interval_margins(layers, boxes, labels)
         if (linear := _between(self.linear, share)) > 0:
             with torch.autocast(images.device.type, enabled=False):
@@ -131,7 +131,7 @@ class AttackedAndBounded:
             1.25 if self.steps == 1 else 2.5,
             lambda logits: functional.cross_entropy(logits, labels, reduction="sum"),
         )
-        boxes = intervals.propagate(layers.hidden, intervals.around(images, eps))
+        boxes = intervals.propagate(layers.hidden, intervals.seen(layers, images, eps))
         worst = _worst_loss(_interval_margins(layers, boxes, labels), labels)
         return torch.lerp(functional.cross_entropy(network(attacked).float(), labels), worst, self.bounded * share)
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from secmlops.errors import SecmlopsError
 from secmlops.robustness.transformations.chain import Chain, ChainConfig
+from secmlops.robustness.transformations.contrast import ContrastConfig, ContrastStretching
 from secmlops.robustness.transformations.denoising import Denoiser, Denoising, DenoisingConfig
 from secmlops.robustness.transformations.jpeg import Jpeg, JpegConfig
 from secmlops.robustness.transformations.median import MedianConfig, MedianSmoothing
@@ -22,6 +23,8 @@ __all__ = [
     "BitDepthConfig",
     "Chain",
     "ChainConfig",
+    "ContrastConfig",
+    "ContrastStretching",
     "Denoiser",
     "Denoising",
     "DenoisingConfig",
@@ -36,7 +39,8 @@ __all__ = [
 ]
 
 TransformationConfig = Annotated[
-    BitDepthConfig | MedianConfig | JpegConfig | DenoisingConfig | ChainConfig, Field(discriminator="kind")
+    BitDepthConfig | MedianConfig | JpegConfig | DenoisingConfig | ContrastConfig | ChainConfig,
+    Field(discriminator="kind"),
 ]
 
 _CONFIG: TypeAdapter[TransformationConfig] = TypeAdapter(TransformationConfig)

@@ -9,6 +9,7 @@ from secmlops.robustness.attacks.adaptive import DetectorAware, averaged, throug
 from secmlops.robustness.attacks.ball import distance
 from secmlops.robustness.attacks.goal import cross_entropy, gradient, untargeted
 from secmlops.robustness.attacks.pgd import Pgd
+from secmlops.robustness.transformations import ContrastConfig, Transformed
 from tests.unit.robustness.small import accuracy, digits, held_out, trained
 
 
@@ -37,6 +38,25 @@ def test_bpda_passes_the_real_transformation_forth_and_the_identity_back():
     at_rounded, _, _ = gradient(untargeted(network, labels), rounded(images), rows)
     passed, _, _ = gradient(untargeted(attacked, labels), images, rows)
     assert torch.equal(passed, at_rounded)
+
+
+def test_stretched_contrast_is_attacked_about_as_well_as_what_stands_behind_it():
+    """Behind it, what an attacker can produce is a box: from the stretched lowest to the stretched highest image."""
+    network, (images, labels) = trained(hardened=True), held_out()
+    stretching = ContrastConfig(low=0.2, high=0.8).build()
+    whole = Transformed(stretching, network)
+    low, high = stretching((images - 0.3).clamp(0, 1)), stretching((images + 0.3).clamp(0, 1))
+    torch.manual_seed(0)
+    behind = torch.ones(len(images), dtype=torch.bool)
+    for _ in range(3):
+        at = torch.lerp(low, high, torch.rand_like(low))
+        for _ in range(40):
+            at.requires_grad_()
+            (upward,) = torch.autograd.grad(cross_entropy(network(at), labels).sum(), at)
+            at = torch.clamp(at.detach() + upward.sign() / 16, low, high)
+        behind &= network(at).argmax(1) == labels
+    known = accuracy(whole, Pgd(0.3, restarts=3)(through(stretching, network), images, labels), labels)
+    assert known <= behind.double().mean() + 0.03
 
 
 class Noisy(nn.Module):

@@ -23,6 +23,7 @@ from secmlops.robustness.certification import (
 )
 from secmlops.robustness.certification.network import layers_of
 from secmlops.robustness.networks import NetworkConfig, build
+from secmlops.robustness.transformations import BitDepthConfig, ContrastConfig, Transformed
 from tests.unit.robustness.small import held_out, linear, trained
 
 EPS = 0.02
@@ -115,6 +116,36 @@ def test_no_attack_breaks_a_certificate_of_a_trained_network(hardened, method):
     assert (found >= bounds).all()
     assert (found[proved] > 0).all()
     assert proved.any() or method == "interval"
+
+
+def stretched(network: nn.Module, low: float, high: float) -> Transformed:
+    return Transformed(ContrastConfig(low=low, high=high).build(), network).eval()
+
+
+@settings(max_examples=40, deadline=None)
+@given(networks(), st.floats(0, 0.5), st.floats(0, 0.45), st.floats(0.55, 1), st.sampled_from(METHODS))
+def test_nothing_goes_below_a_bound_through_stretched_contrast(made, eps, low, high, method):
+    network, shape = made
+    images = torch.rand(4, *shape).round(decimals=1)
+    whole = stretched(network, low, high)
+    labels = whole(images).argmax(1)
+    bounds = margin_bounds(whole, images, labels, eps, method=method)
+    assert (least_margins_found(whole, images, labels, eps).double() >= bounds).all()
+
+
+def test_what_stretching_takes_from_the_attacker_is_proved():
+    images, labels = held_out(40)
+    images = images.round()
+    whole = stretched(trained(True), 0.25, 0.75)
+    right = whole(images).argmax(1) == labels
+    assert right.double().mean() > 0.8
+    assert torch.equal(certified(whole, images, labels, 0.25, method="interval"), right)
+    assert not certified(trained(True), images, labels, 0.25).any()
+
+
+def test_other_transformations_have_no_bounds():
+    with pytest.raises(UnsupportedLayer, match="Transformed"):
+        layers_of(Transformed(BitDepthConfig(bits=1).build(), trained()))
 
 
 def test_each_method_is_at_least_as_tight_as_those_before_it():

@@ -13,6 +13,7 @@ from secmlops.robustness.networks import NetworkConfig, build
 from secmlops.robustness.transformations import (
     BitDepthConfig,
     ChainConfig,
+    ContrastConfig,
     DenoisingConfig,
     InvalidTransformation,
     JpegConfig,
@@ -29,6 +30,7 @@ CONFIGS = [
     JpegConfig(quality=30),
     DenoisingConfig(width=4, depth=1),
     ChainConfig(steps=(MedianConfig(size=2), BitDepthConfig(bits=3))),
+    ContrastConfig(low=0.3, high=0.7),
 ]
 
 
@@ -69,6 +71,7 @@ def test_is_rebuilt_from_json(config):
         ({"kind": "bit_depth", "bits": 0}, "bits"),
         ({"kind": "median", "size": 99}, "size"),
         ({"kind": "jpeg", "quality": 50, "extra": 1}, "extra"),
+        ({"kind": "contrast", "low": 0.7, "high": 0.3}, "low must be the smaller"),
         ({"kind": "chain", "steps": []}, "steps"),
         ({"kind": "chain", "steps": [{"kind": "chain", "steps": []}]}, "steps"),
     ],
@@ -128,6 +131,23 @@ def test_median_passes_the_gradient_to_one_pixel_each():
     images = eight_bit(1, 1, 8, 8).requires_grad_()
     MedianConfig(size=3).build()(images).sum().backward()
     assert images.grad.sum() == 64
+
+
+def test_stretching_leaves_nothing_of_small_changes_where_a_pixel_was_black_or_white():
+    images = torch.tensor([0.0, 1.0, 0.5]).reshape(1, 1, 1, 3).expand(1, 1, 3, 3)
+    changed = (images + 0.3 * torch.tensor([-1.0, 0.5, 1.0]).reshape(1, 1, 3, 1)).clamp(0, 1)
+    found = ContrastConfig(low=0.3, high=0.7).build()(changed)
+    assert found[..., 0].abs().max() < 1e-6
+    assert (1 - found[..., 1]).abs().max() < 1e-6
+    assert found[0, 0, :, 2].tolist() == pytest.approx([0, 0.875, 1])
+
+
+def test_stretching_shows_attackers_the_whole_line():
+    images = torch.tensor([[[[0.0, 0.4, 1.0]]]], requires_grad=True)
+    found = ContrastConfig(low=0.3, high=0.7).build()(images)
+    assert found.flatten().tolist() == pytest.approx([0, 0.25, 1], abs=1e-6)
+    found.sum().backward()
+    assert images.grad.flatten().tolist() == pytest.approx([2.5] * 3)
 
 
 @pytest.mark.parametrize("config", CONFIGS[1::2] + CONFIGS[4:5], ids=names)
