@@ -4,10 +4,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -33,14 +33,6 @@ ALERTS = {rule["alert"]: rule for rule in ALL_RULES if "alert" in rule}
 RECORDED = {rule["record"] for rule in ALL_RULES if "record" in rule}
 
 
-@dataclass(frozen=True)
-class Query:
-    """An expression of a panel or of a template variable."""
-
-    where: str
-    expression: str
-
-
 @pytest.fixture(scope="session")
 def exported() -> dict[str, frozenset[str]]:
     """Labels of every series that our servers export, by name."""
@@ -51,10 +43,10 @@ def exported() -> dict[str, frozenset[str]]:
 
 
 @pytest.fixture(scope="session")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A real Prometheus that has loaded our rules and scrapes nothing."""
     folder = tmp_path_factory.mktemp("prometheus")
     config = folder / "prometheus.yml"
     config.write_text(yaml.safe_dump({"rule_files": [str(path) for path in RULES]}))
-    with processes.prometheus(config, folder) as address:
-        yield address
+    with processes.prometheus(config, folder) as address, httpx.Client(base_url=address, timeout=30) as client:
+        yield client
