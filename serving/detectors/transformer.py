@@ -5,15 +5,17 @@ The answer of the predictor comes back as it is, with the parameters `adversaria
 and what the client is told does not say what betrayed it.
 """
 
+import struct
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import httpx
 import numpy as np
 import orjson
-from kserve import InferRequest, InferResponse
+from kserve import InferInput, InferRequest, InferResponse
 from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
 from kserve.model import append_forwardable_headers
+from kserve.protocol.infer_type import to_http_parameters
 
 from serving.detectors import metrics
 from serving.detectors.model import DetectorModel, Question
@@ -52,13 +54,13 @@ class Predictor:
         """
         sent = append_forwardable_headers(headers, {"content-type": "application/json"})
         if isinstance(question, InferRequest):
-            content, json_length = question.to_rest()
             path = f"/v2/models/{name}/infer"
-            if json_length:
-                sent |= {"content-type": "application/octet-stream", INFERENCE_CONTENT_LENGTH_HEADER: str(json_length)}
+            body, binary = _v2_body(question)
+            if binary:
+                sent |= {"content-type": "application/octet-stream", INFERENCE_CONTENT_LENGTH_HEADER: str(len(body))}
+            body += binary
         else:
-            content, path = question, f"/v1/models/{name}:predict"
-        body = orjson.dumps(content) if isinstance(content, dict) else content
+            path, body = f"/v1/models/{name}:predict", orjson.dumps(question)
         status, head, data = await self._post(path, body, sent)
         if status in _CLIENT_ERRORS:
             raise Refusal(Reason.UNREADABLE_REQUEST, "the model refused the request: see its metadata")
@@ -138,6 +140,43 @@ class AdversarialTransformer(DetectorModel):
             metrics.REQUESTS.labels(self.name, "transformer", "refused").inc()
             raise Refusal(Reason.NOT_ACCEPTED, "the request was not accepted: give the operator this id")
         return {"adversarial": bool(flagged), "adversarial_instances": ",".join(map(str, flagged))}
+
+
+def _v2_body(question: InferRequest) -> tuple[bytes, bytes]:
+    """The JSON and the binary part of a V2 question, whichever way it came: KServe's own writer loses gRPC's bytes."""
+    inputs, binary = [], b""
+    for tensor in question.inputs:
+        raw = _raw(tensor)
+        parameters = to_http_parameters(tensor.parameters or {})
+        parameters.pop("binary_data_size", None)
+        entry = {"name": tensor.name, "shape": list(tensor.shape), "datatype": tensor.datatype}
+        if raw is None:
+            entry["data"] = list(tensor.data)
+        else:
+            parameters["binary_data_size"] = len(raw)
+            binary += raw
+        inputs.append(entry | ({"parameters": parameters} if parameters else {}))
+    document: dict[str, Any] = {"inputs": inputs}
+    if question.id:
+        document["id"] = question.id
+    if question.parameters:
+        document["parameters"] = to_http_parameters(question.parameters)
+    if question.request_outputs:
+        document["outputs"] = [
+            {"name": output.name, "parameters": to_http_parameters(output.parameters or {})}
+            for output in question.request_outputs
+        ]
+    return orjson.dumps(document), binary
+
+
+def _raw(tensor: InferInput) -> bytes | None:
+    """The bytes of a tensor that JSON cannot carry; None: it can."""
+    if tensor._raw_data is not None:
+        return bytes(tensor._raw_data)
+    elements = list(tensor.data)
+    if elements and isinstance(elements[0], bytes):
+        return b"".join(struct.pack("<I", len(element)) + element for element in elements)
+    return None
 
 
 def _with_parameters(answer: dict | InferResponse, flags: dict[str, Any]) -> dict | InferResponse:
