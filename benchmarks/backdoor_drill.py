@@ -73,10 +73,10 @@ def _rows(name: str, data: DrillData, train: Train, plans: Sequence[Plan]) -> li
         at_most(f"{name}: drills whose backdoored class was not the one accused", missed, 0, peer="-", digits=0),
         at_most(f"{name}: false alarms on networks never poisoned", alarms, 0, peer="-", digits=0),
     ]
-    for index, detector in enumerate(("carriers", "activation_clustering", "spectral_signatures")):
+    for index, detector in enumerate(("carriers", "activation_clustering", "spectral_signatures", "strip")):
         found = [report.detectors[index] for report in reports]
         figures = [(quality.recall, quality.false_positive_rate) for quality in found]
-        theirs = [peer[index - 1] for peer in peers] if index else []
+        theirs = [peer[index - 1] for peer in peers] if index in (1, 2) else []
         rows.append(
             Row(
                 f"{name}: {detector}, recall and false-positive rate",

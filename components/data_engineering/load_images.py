@@ -11,6 +11,7 @@ def load_images(
     seed: int,
     train: Output[Dataset],
     validation: Output[Dataset],
+    selection: Output[Dataset],
     test: Output[Dataset],
     metrics: Output[Metrics],
     report: Output[HTML],
@@ -23,8 +24,9 @@ def load_images(
         dossier: the evidence so far.
         seed: seed of the division.
         train: images to learn from (safetensors, `secmlops.images.image_set`).
-        validation: images to choose and calibrate with.
-        test: images that only the judge sees.
+        validation: images to stop and calibrate a training with.
+        selection: images by which variants are compared; no training sees them.
+        test: images that only the champion's exam sees.
         metrics: images per set.
         report: the data, for people.
         evidence: the dossier with data validation (AML.M0007) and provenance (AML.M0025) added.
@@ -39,6 +41,7 @@ def load_images(
             source,
             train.path,
             validation.path,
+            selection.path,
             test.path,
             report.path,
             dossier.path,

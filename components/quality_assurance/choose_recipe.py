@@ -1,5 +1,3 @@
-from typing import NamedTuple
-
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Input, Metrics, Model, Output
 
@@ -14,12 +12,11 @@ def choose_recipe(
     dossier: Input[Artifact],
     requirements: Input[Artifact],
     champion: Output[Model],
-    verdict: Output[Artifact],
     metrics: Output[Metrics],
     report: Output[HTML],
     evidence: Output[Artifact],
-) -> NamedTuple("Choice", [("passed", bool), ("recipe", str)]):  # type: ignore[valid-type]
-    """The gate: judge every variant by the policy, draw the Pareto front, and choose the champion.
+) -> str:
+    """Compare every variant by the policy, draw the Pareto front, and choose the champion, which goes to the exam.
 
     Args:
         models: candidate model directories.
@@ -27,15 +24,13 @@ def choose_recipe(
         candidate_evidence: the evidence records of training and evaluating the candidates.
         dossier: the evidence of the data.
         requirements: the policy of this run.
-        champion: the best candidate: one that passed, or else the one that failed least.
-        verdict: the champion's verdict (JSON), bound to its digest.
+        champion: the best candidate: one that met the policy, or else the one that failed least.
         metrics: requirements failed, per candidate.
         report: all candidates side by side, what each defence brings and costs.
-        evidence: the dossier with the candidates' records and the gate's own (AML.M0008) added.
+        evidence: the dossier with the candidates' records and the choice added.
 
     Returns:
-        passed: whether the champion met every requirement.
-        recipe: the champion's.
+        The champion's recipe.
     """
     from secmlops.digits.steps import quality_assurance
 
@@ -46,9 +41,8 @@ def choose_recipe(
         dossier.path,
         requirements.path,
         champion.path,
-        verdict.path,
         report.path,
         evidence.path,
     )
     metrics.metadata.update(result.metrics)
-    return result.passed, result.recipe
+    return result.recipe

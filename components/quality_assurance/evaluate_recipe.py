@@ -7,7 +7,7 @@ from components import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def evaluate_recipe(
     model: Input[Model],
-    test: Input[Dataset],
+    selection: Input[Dataset],
     requirements: Input[Artifact],
     training_evidence: Input[Artifact],
     attacks: list,
@@ -23,11 +23,11 @@ def evaluate_recipe(
 
     Args:
         model: unsigned model directory.
-        test: held-out labelled images.
+        selection: labelled images by which variants are compared; no training saw them.
         requirements: the policy; its `eps` is the budget of the gate.
         training_evidence: the records of training this model.
         attacks: names out of `secmlops.robustness.attacks.ATTACKS`.
-        attacked_images: how many test images are attacked; 0: all.
+        attacked_images: how many of them are attacked; 0: all.
         seed: seed of the attacks.
         evaluation: folder with evaluation.json.
         metrics: every figure the gate can ask for.
@@ -39,7 +39,7 @@ def evaluate_recipe(
 
     result = quality_assurance.evaluate_recipe(
         model.path,
-        test.path,
+        selection.path,
         requirements.path,
         evaluation.path,
         report.path,

@@ -15,10 +15,11 @@ from secmlops.digits.model import ImageClassifier, InvalidImages, load_classifie
 from secmlops.images.image_set import ImageSet
 from secmlops.images.splits import Splits
 from secmlops.robustness import attacks
-from secmlops.robustness.attacks.adaptive import through
+from secmlops.robustness.attacks.adaptive import DetectorAware, through
 from secmlops.robustness.attacks.attack import Classifier
 from secmlops.robustness.certification import certified
 from secmlops.robustness.matrix import AttackMatrix, attack_matrix
+from secmlops.robustness.squeezing_detector import SqueezingDetector
 from secmlops.robustness.transformations import Transformed
 
 Progress = Callable[[int, int, str], None]
@@ -56,7 +57,7 @@ def attack_bundle(
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> AttackReport:
-    """Attack the model of a verified bundle on the test images of some data.
+    """Attack the model of a verified bundle on the test images of some data; its detector too, if it has one.
 
     Args:
         opened: the bundle, as `secmlops.bundle.load` gives it.
@@ -78,7 +79,7 @@ def attack_bundle(
     matrix = attack_classifier(
         classifier,
         drawn(splits.test, images, seed),
-        plan,
+        [*plan, *(attack for eps in sorted(set(budgets)) for attack in past_detector(classifier, eps, seed))],
         training_eps=_of_training(opened.card, "training_eps", 0) or None,
         on_progress=on_progress,
     )
@@ -144,6 +145,15 @@ def attackable(network: nn.Module) -> Classifier:
     return through(network.transformation, network.network) if isinstance(network, Transformed) else network
 
 
+def past_detector(classifier: ImageClassifier, eps: float, seed: int) -> list[attacks.Attack]:
+    """The attack on network and detector together; none where there is no detector."""
+    config = classifier.config.detector
+    if config is None:
+        return []
+    detector = SqueezingDetector(_Attackable(classifier.network), config)
+    return [DetectorAware(eps, detector.attackable_score, detector.threshold, seed=seed)]
+
+
 def planned(names: Sequence[str], budgets: Sequence[float], seed: int) -> list[attacks.Attack]:
     """Every attack at every budget.
 
@@ -160,9 +170,14 @@ def drawn(images: ImageSet, count: int, seed: int) -> ImageSet:
 
 
 def proved(classifier: ImageClassifier, chosen: ImageSet, budgets: set[float]) -> dict[float, torch.Tensor]:
-    """For each L-infinity budget, whether each image is proved right, bool (n,); nothing where no bounds apply."""
+    """For each L-infinity budget, whether each image is proved right, bool (n,); nothing where no bounds apply.
+
+    Raises:
+        OtherNetwork: the file that is served is not the network that the proof would be about.
+    """
     if not classifier.config.certifiable:
         return {}
+    classifier.require_same_layers()
     images, labels = torch.from_numpy(chosen.images), torch.from_numpy(chosen.labels)
     found, open_ = {}, torch.arange(len(images))
     for eps in sorted(budgets):  # ascending: what falls within one falls within the next
@@ -200,6 +215,17 @@ def table(matrix: AttackMatrix) -> str:
     width = max(len(line[0]) for line in lines)
     rows = [line[0].ljust(width) + "".join(value.rjust(8) for value in line[1:]) for line in lines]
     return "\n".join([*rows, f"of {matrix.n:,} images"])
+
+
+class _Attackable(nn.Module):
+    """`attackable` as a module, around which a detector can stand."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return attackable(self.network)(images)
 
 
 def _of_training(card: Mapping[str, Any], name: str, otherwise: float) -> float:

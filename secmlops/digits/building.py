@@ -29,7 +29,7 @@ class Built:
         report: HTML report on the model.
         data_report: HTML report on the images.
         assurance: HTML assurance report.
-        evaluation: everything that was measured.
+        evaluation: everything that was measured, on test images.
         verdict: the gate's verdict.
         refused_files: files that were no usable images and were left out.
     """
@@ -95,6 +95,7 @@ def build(
             data,
             run["train"],
             run["validation"],
+            run["selection"],
             run["test"],
             str(data_report),
             run["stated"],
@@ -112,32 +113,22 @@ def build(
             flagged=flagged,
             uncertain=uncertain,
         )
-        evaluation = quality_assurance.evaluate_recipe(
+        examined = quality_assurance.examine_champion(
             run["model"],
             run["test"],
             run["policy.json"],
-            run["evaluation"],
-            run["variant.html"],
-            run["trained"],
-            run["evaluated"],
+            [],
+            [run["loaded"], run["trained"]],
+            run["verdict"],
+            str(report),
+            run["judged"],
             attacks=attacks,
             attacked_images=attacked_images,
             seed=seed,
         )
-        chosen = quality_assurance.choose_recipe(
-            [run["model"]],
-            [run["evaluation"]],
-            [run["evaluated"]],
-            run["loaded"],
-            run["policy.json"],
-            run["champion"],
-            run["verdict"],
-            str(report),
-            run["judged"],
-        )
         release.write_signed(
-            run["champion"],
-            chosen.verdict,
+            run["model"],
+            examined.verdict,
             run["judged"],
             str(out),
             run["signed"],
@@ -145,7 +136,8 @@ def build(
             key=signing_key,
         )
         release.assure(run["signed"], str(assurance))
-    return Built(out, report, data_report, assurance, evaluation, chosen.verdict, int(loaded["refused_files"]))
+    refused = int(loaded["refused_files"])
+    return Built(out, report, data_report, assurance, examined.evaluation, examined.verdict, refused)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from secmlops.digits.evaluation import Evaluation
@@ -20,15 +19,13 @@ OBJECTIVES: Final[Mapping[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A variant with what was measured and what the gate says of it.
+    """A variant with what was measured.
 
     Attributes:
-        model: its unsigned model directory.
         evaluation: what was measured.
-        verdict: the gate's.
+        verdict: what the gate says of that.
     """
 
-    model: Path
     evaluation: Evaluation
     verdict: Verdict
 

@@ -12,7 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from secmlops.digits.attacking import attack_classifier
+from secmlops.bundle import bytes_digest
+from secmlops.digits.attacking import attack_classifier, past_detector
 from secmlops.digits.model import ImageClassifier, onnx_difference
 from secmlops.images.image_set import ImageSet
 from secmlops.robustness import attacks
@@ -37,9 +38,10 @@ class Evaluation(BaseModel):
         recipe: how it was trained.
         family: of defence.
         classes: names of the classes.
+        images_digest: `sha256:...` of the images and labels that it was measured on.
         eps: the policy's budget (L-infinity, pixel values).
         training_eps: what it was hardened against; 0: nothing.
-        n: test images.
+        n: images that it was measured on.
         clean_accuracy: share of all of them that are right, also where the model would abstain.
         answered_share: share of all of them on which the model does not abstain.
         answered_accuracy: share of those that are right.
@@ -56,6 +58,7 @@ class Evaluation(BaseModel):
     recipe: str
     family: str
     classes: tuple[str, ...]
+    images_digest: str
     eps: float
     training_eps: float
     n: int
@@ -106,7 +109,7 @@ class Evaluation(BaseModel):
 
 def evaluate(
     classifier: ImageClassifier,
-    test: ImageSet,
+    unseen: ImageSet,
     *,
     recipe: str,
     family: str,
@@ -122,13 +125,14 @@ def evaluate(
 
     Args:
         classifier: what would be served.
-        test: images that it was not trained on.
+        unseen: images that it was not trained on.
         recipe: how it was trained.
         family: of defence.
         eps: the policy's budget.
         training_eps: what it was hardened against; 0: nothing.
         training_s: wall time of its trainings.
-        attack_names: names out of `attacks.ATTACKS`; those of `_SWEPT` are made at every budget.
+        attack_names: names out of `attacks.ATTACKS`; those of `_SWEPT` are made at every budget. A detector is attacked
+            as well, together with the network, at the policy's.
         attacked_images: how many images the attacks but those of `_ON_ALL` are made on, drawn by lot; 0: all.
         seed: of the attacks and the lot.
         on_progress: told after every attack.
@@ -137,35 +141,42 @@ def evaluate(
         UnknownAttack: no attack has one of the names.
         ImagesError: the images do not fit the classifier.
     """
-    answers = classifier.predict(test.images)
-    labels, answered = torch.from_numpy(test.labels), torch.from_numpy(answers.labels)
+    answers = classifier.predict(unseen.images)
+    labels, answered = torch.from_numpy(unseen.labels), torch.from_numpy(answers.labels)
     right, taken = labels == answered, ~torch.from_numpy(answers.abstained)
+    made = [*plan(attack_names, eps, training_eps, seed), *past_detector(classifier, eps, seed)]
     matrix = attack_classifier(
         classifier,
-        test.take(np.random.default_rng(seed).permutation(len(test))),
-        plan(attack_names, eps, training_eps, seed),
-        limits={name: attacked_images for name in attack_names if attacked_images and name not in _ON_ALL},
+        unseen.take(np.random.default_rng(seed).permutation(len(unseen))),
+        made,
+        limits={attack.name: attacked_images for attack in made if attacked_images and attack.name not in _ON_ALL},
         training_eps=training_eps or None,
         on_progress=on_progress,
     )
-    p50, p95 = _latency_ms(classifier, test.images)
+    p50, p95 = _latency_ms(classifier, unseen.images)
     return Evaluation(
         recipe=recipe,
         family=family,
-        classes=test.classes,
+        classes=unseen.classes,
+        images_digest=digest_of(unseen),
         eps=eps,
         training_eps=training_eps,
-        n=len(test),
+        n=len(unseen),
         clean_accuracy=float(right.double().mean()),
         answered_share=float(taken.double().mean()),
         answered_accuracy=float(right[taken].double().mean()) if bool(taken.any()) else 0.0,
-        confusion=_confusion(labels, answered, len(test.classes)),
+        confusion=_confusion(labels, answered, len(unseen.classes)),
         matrix=matrix,
         latency_p50_ms=p50,
         latency_p95_ms=p95,
         training_s=training_s,
-        onnx_difference=onnx_difference(classifier, test.images),
+        onnx_difference=onnx_difference(classifier, unseen.images),
     )
+
+
+def digest_of(images: ImageSet) -> str:
+    """`sha256:...` of pixels and labels, in whatever files they came."""
+    return bytes_digest(images.images.tobytes() + images.labels.tobytes())
 
 
 def plan(names: Sequence[str], eps: float, training_eps: float, seed: int) -> list[attacks.Attack]:

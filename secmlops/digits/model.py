@@ -26,12 +26,15 @@ from secmlops.errors import SecmlopsError
 from secmlops.robustness.certification import certified_radii
 from secmlops.robustness.classifiers import ClassifierConfig, classifier_with_weights
 from secmlops.robustness.onnx_export import INPUT, export
+from secmlops.robustness.onnx_layers import require_same_layers
 from secmlops.robustness.squeezing_detector import SqueezingDetector, SqueezingDetectorConfig
+from secmlops.robustness.transformations import ContrastConfig
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 KIND: Final = "image_classifier"
+LOGITS: Final = "logits"
 MAX_LOGIT_DIFFERENCE: Final = 1e-4
 """Largest difference between ONNX Runtime and PyTorch, see `onnx_difference`."""
 
@@ -118,9 +121,10 @@ class ModelConfig(BaseModel):
 
     @property
     def certifiable(self) -> bool:
-        """Whether bounds can walk through the network: a single one of ReLUs on the image as it is."""
-        members = self.classifier.members
-        return len(members) == 1 and self.classifier.transformation is None and members[0].activation == "relu"
+        """Whether bounds can walk through the network: a single one of ReLUs, on the image as it is or stretched."""
+        members, transformation = self.classifier.members, self.classifier.transformation
+        walkable = transformation is None or isinstance(transformation, ContrastConfig)
+        return len(members) == 1 and walkable and members[0].activation == "relu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +153,9 @@ class ImageClassifier:
         config: what was read from `preprocess.json`.
     """
 
-    def __init__(self, config: ModelConfig, session: "InferenceSession", weights: Mapping[str, Tensor]):
+    def __init__(self, config: ModelConfig, model: bytes, session: "InferenceSession", weights: Mapping[str, Tensor]):
         self.config = config
+        self._model = model
         self._session = session
         self._weights = weights
 
@@ -197,6 +202,11 @@ class ImageClassifier:
     def certified_radii(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """L-infinity radii, float64 (n,), within which no image gets another label; 0: none is proved.
 
+        They hold for ONNX Runtime's answers as for PyTorch's: `model.onnx` has the very layers and weights that the
+        proof walks through (`require_same_layers`, when it was written and when it was examined), and the proof
+        subtracts from every margin what float32 sums of these can be off, in whatever order and fused or not
+        (`certification.rounding`). It does not hold where a runtime is told to compute in less than float32.
+
         Raises:
             InvalidImages: the images or labels cannot be asked about.
             UnsupportedLayer: the network is of a kind that no bound walks through; see `ModelConfig.certifiable`.
@@ -211,6 +221,15 @@ class ImageClassifier:
             halvings=_HALVINGS,
         )
         return radii.numpy()
+
+    def require_same_layers(self) -> None:
+        """Check that what is proved about `network` holds for `model.onnx` too.
+
+        Raises:
+            OtherNetwork: the two have other layers or weights.
+            UnsupportedLayer: nothing can be proved; see `ModelConfig.certifiable`.
+        """
+        require_same_layers(self._model, self.network, LOGITS)
 
     def _run(self, images: np.ndarray, batch: int) -> tuple[np.ndarray, np.ndarray | None]:
         self._check(images)
@@ -259,6 +278,7 @@ def write_model(
     Raises:
         InvalidModel: the classifier is not of the form that the config says.
         ExportMismatch: the ONNX file does not compute what PyTorch computes: nothing was written.
+        OtherNetwork: the network could be certified, but the ONNX file has other layers or weights; likewise.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
     network = _with_weights(config, weights)
@@ -268,8 +288,11 @@ def write_model(
         "weights.safetensors": safetensors.torch.save(weights),
         "preprocess.json": config.model_dump_json(indent=1).encode(),
     }
-    difference = onnx_difference(load_classifier(files), images)
+    stored = load_classifier(files)
+    difference = onnx_difference(stored, images)
     _require_equal(difference)
+    if config.certifiable:
+        stored.require_same_layers()
     files["card.json"] = json.dumps(_card(config, network, difference) | dict(card or {}), indent=1).encode()
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -299,7 +322,8 @@ def load_classifier(files: Mapping[str, bytes], *, threads: int = 1) -> ImageCla
         raise InvalidModel(f"preprocess.json is malformed ({fields})") from None
     except (SafetensorError, KeyError, ValueError) as error:
         raise InvalidModel(f"weights.safetensors does not load ({type(error).__name__})") from None
-    return ImageClassifier(config, _session(files["model.onnx"], config, threads), weights)
+    model = files["model.onnx"]
+    return ImageClassifier(config, model, _session(model, config, threads), weights)
 
 
 def read_model(folder: str | Path) -> ImageClassifier:
@@ -347,7 +371,7 @@ def _require_equal(difference: float) -> None:
 
 
 def _outputs(config: ModelConfig) -> list[str]:
-    return ["logits", "adversarial_score"] if config.detector else ["logits"]
+    return [LOGITS, "adversarial_score"] if config.detector else [LOGITS]
 
 
 def _session(model: bytes, config: ModelConfig, threads: int) -> "InferenceSession":

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from secmlops.digits import published, report_plots
 from secmlops.digits.choosing import Candidate, choose, pareto_front
+from secmlops.digits.evaluation import Evaluation
 from secmlops.lifecycle.gate import Verdict
 from secmlops.pages import render
 
@@ -26,6 +27,7 @@ TITLES: Final[Mapping[str, str]] = {
     "accuracy_autoattack": "AutoAttack",
     "accuracy_deepfool": "DeepFool",
     "accuracy_hop_skip_jump": "HopSkipJump",
+    "accuracy_detector_aware": "Past the detector",
     "robust_accuracy": "Worst case",
     "certified_accuracy": "Proved",
     "latency_p95_ms": "Time per image",
@@ -65,21 +67,24 @@ def write_report(
     candidates: Sequence[Candidate],
     *,
     champion: Candidate | None = None,
+    exam: Candidate | None = None,
     pictures: Sequence[report_plots.Picture] = (),
     title: str = "Robust digits: what was measured",
 ) -> None:
-    """Write one HTML file on one variant or on all side by side.
+    """Write one HTML file on one variant or on all side by side, and on the champion's exam.
 
     Args:
         out: the file.
-        candidates: at least one.
+        candidates: the variants as they were compared; at least one, but for a report on an exam.
         champion: the one that was chosen; None: the one that `choose` takes.
+        exam: the champion on images that no choice has looked at; its figures are then those that are told.
         pictures: more of them.
         title: heading of the page.
     """
-    best = champion or choose(candidates)
+    best = exam or champion or choose(candidates)
+    shown_all = [*([exam] if exam else []), *candidates]
     front = {id(candidates[i]) for i in pareto_front([one.evaluation.metrics() for one in candidates])}
-    measured = [one.evaluation.metrics() for one in candidates]
+    measured = [one.evaluation.metrics() for one in shown_all]
     columns = [
         _Column(metric, name)
         for metric, name in TITLES.items()
@@ -89,17 +94,19 @@ def write_report(
         _TEMPLATES,
         "variants.html",
         title=title,
-        candidates=list(candidates),
+        candidates=[one for one in shown_all if one is not best],
+        compared_images=candidates[0].evaluation.n if candidates else 0,
         best=best,
+        exam=exam,
         eps=f"{best.evaluation.eps:g}",
-        headline=_headline(best, len(candidates)),
+        headline=_examined(exam) if exam else _compared(best, len(candidates)),
         meaning=_meaning(best, candidates),
         columns=columns,
-        rows=[_row(one, columns, len(candidates) > 1 and id(one) in front) for one in candidates],
-        plots=[*report_plots.draw_all(candidates, front), *pictures],
+        rows=[_row(one, columns, len(candidates) > 1 and id(one) in front, one is exam) for one in shown_all],
+        plots=[*report_plots.draw_all(candidates or shown_all, front), *pictures],
         findings=[
-            _Finding(one.evaluation.recipe, weight, found.kind, found.text)
-            for one in candidates
+            _Finding(_name(one, one is exam), weight, found.kind, found.text)
+            for one in shown_all
             for weight, all_found in (
                 ("alarm", one.evaluation.matrix.alarms),
                 ("warning", one.evaluation.matrix.warnings),
@@ -148,7 +155,11 @@ class _Headline:
     details: tuple[str, ...] = ()
 
 
-def _row(candidate: Candidate, columns: Sequence[_Column], on_front: bool) -> _Row:
+def _name(candidate: Candidate, is_exam: bool) -> str:
+    return f"{candidate.evaluation.recipe}, exam" if is_exam else candidate.evaluation.recipe
+
+
+def _row(candidate: Candidate, columns: Sequence[_Column], on_front: bool, is_exam: bool) -> _Row:
     evaluation, metrics = candidate.evaluation, candidate.evaluation.metrics()
     moods = {one.metric: "good" if one.passed else "bad" for one in candidate.verdict.results}
     cells = []
@@ -157,7 +168,7 @@ def _row(candidate: Candidate, columns: Sequence[_Column], on_front: bool) -> _R
         text = shown(metric, metrics[metric]) if metric in metrics and provable else "–"
         cells.append(_Cell(text, moods.get(metric, "")))
     return _Row(
-        name=evaluation.recipe,
+        name=_name(candidate, is_exam),
         family=evaluation.family,
         training_eps=f"{evaluation.training_eps:.3g}" if evaluation.training_eps else "",
         cells=tuple(cells),
@@ -167,16 +178,31 @@ def _row(candidate: Candidate, columns: Sequence[_Column], on_front: bool) -> _R
     )
 
 
-def _headline(best: Candidate, count: int) -> _Headline:
-    verdict = best.verdict
-    policy = f"policy {verdict.policy_name} {verdict.policy_version}"
-    name = best.evaluation.recipe
+def _examined(exam: Candidate) -> _Headline:
+    verdict, name = exam.verdict, exam.evaluation.recipe
     if verdict.passed:
-        return _Headline("good", f"{name} may be served: it meets all {len(verdict.results)} requirements of {policy}.")
-    text = f"{name} fails {len(verdict.failures)} of {len(verdict.results)} requirements of {policy}."
-    if count > 1:
-        text = f"No variant may be served: the best, {text}"
+        count = len(verdict.results)
+        return _Headline("good", f"{name} may be served: it meets all {count} requirements of {_policy(verdict)}.")
+    text = f"{name} may not be served: it fails {_failed(verdict)}."
     return _Headline("bad", text, _failures(verdict))
+
+
+def _compared(best: Candidate, count: int) -> _Headline:
+    verdict, name = best.verdict, best.evaluation.recipe
+    decides = "the exam on other images decides"
+    if verdict.passed:
+        text = f"{name} meets all {len(verdict.results)} requirements of {_policy(verdict)}; {decides}."
+        return _Headline("good", text)
+    text = f"{name} fails {_failed(verdict)}; {decides}."
+    return _Headline("bad", f"None meets the policy: the best, {text}" if count > 1 else text, _failures(verdict))
+
+
+def _policy(verdict: Verdict) -> str:
+    return f"policy {verdict.policy_name} {verdict.policy_version}"
+
+
+def _failed(verdict: Verdict) -> str:
+    return f"{len(verdict.failures)} of {len(verdict.results)} requirements of {_policy(verdict)}"
 
 
 def _failures(verdict: Verdict) -> tuple[str, ...]:
@@ -188,7 +214,10 @@ def _failures(verdict: Verdict) -> tuple[str, ...]:
 
 
 def _meaning(best: Candidate, candidates: Sequence[Candidate]) -> list[str]:
-    """The champion's figures, and what survives attackers who know the defence, in plain sentences."""
+    """The champion's figures, and what survives attackers who know the defence, in plain sentences.
+
+    Variants are compared with each other on the images by which they were chosen.
+    """
     evaluation, metrics = best.evaluation, best.evaluation.metrics()
     sentences = [
         f"Of 1,000 untouched images {evaluation.recipe} reads {1000 * evaluation.clean_accuracy:.0f} rightly, "
@@ -201,8 +230,13 @@ def _meaning(best: Candidate, candidates: Sequence[Candidate]) -> list[str]:
         )
     if beside := published.beside(evaluation):
         sentences.append(f"To compare{beside}.")
+    if chosen := _when_chosen(best, candidates):
+        sentences.append(
+            f"When it was chosen, on other images, it read {1000 * chosen.clean_accuracy:.0f} and "
+            f"{1000 * chosen.metrics()['robust_accuracy']:.0f} of 1,000 rightly."
+        )
     standard = next((one for one in candidates if one.evaluation.family == "none"), None)
-    if standard is None or standard is best:
+    if standard is None or evaluation.family == "none":
         return sentences
     base = standard.evaluation.metrics()
     survivors: list[str] = []
@@ -218,3 +252,11 @@ def _meaning(best: Candidate, candidates: Sequence[Candidate]) -> list[str]:
     if fallen:
         sentences.append(f"What does not, though it may stop attackers who do not know it: {', '.join(fallen)}.")
     return sentences
+
+
+def _when_chosen(exam: Candidate, candidates: Sequence[Candidate]) -> Evaluation | None:
+    """What the examined model showed when it was chosen; None where this is no exam, or there was no choice."""
+    if any(one is exam for one in candidates):
+        return None
+    digest = exam.verdict.model_digest
+    return next((one.evaluation for one in candidates if one.verdict.model_digest == digest), None)

@@ -3,6 +3,9 @@
 Every attack is made on every image that the classifier gets right (or on the first of them, where a limit says so), and
 accuracy is the share of **all** images that are right both as they are and attacked. No attack is spared an image that
 another has broken, so its own figure is its own; what saves time is that attacks let broken images go.
+
+Where an attack knows a detector, an image that errs and is detected stands that attack. The others do not ask the
+detector, so the worst case of all grants the detector nothing.
 """
 
 import time
@@ -14,6 +17,7 @@ from torch import Tensor
 
 from secmlops.errors import SecmlopsError
 from secmlops.robustness import masking
+from secmlops.robustness.attacks.adaptive import DetectorAware
 from secmlops.robustness.attacks.attack import Attack, Classifier, Norm
 from secmlops.robustness.attacks.ball import distance
 from secmlops.robustness.attacks.standing import stands
@@ -74,7 +78,8 @@ class Cell(_Record):
         norm: of the budget.
         eps: the budget.
         n: images, right and wrong ones.
-        accuracy: share of them that are right as they are and attacked.
+        accuracy: share of them that are right as they are and attacked; for an attack that knows a detector also those
+            that are right as they are and, attacked, wrong but detected.
         mean_distance: of the images that this attack broke, in its norm; None where it broke none.
         seconds: what the attack took.
     """
@@ -258,7 +263,7 @@ def _make(attack: Attack, classifier: Classifier, images: Tensor, labels: Tensor
     seconds = time.perf_counter() - began
     far = distance(attacked, images, attack.norm)
     _within(attack, attacked, far)
-    left = clean & stands(classifier, attacked, labels)
+    left = clean & _withstands(attack, classifier, attacked, labels)
     broken = clean & ~left
     return left, Cell(
         attack=attack.name,
@@ -269,6 +274,12 @@ def _make(attack: Attack, classifier: Classifier, images: Tensor, labels: Tensor
         mean_distance=far[broken].double().mean().item() if bool(broken.any()) else None,
         seconds=seconds,
     )
+
+
+def _withstands(attack: Attack, classifier: Classifier, attacked: Tensor, labels: Tensor) -> Tensor:
+    if isinstance(attack, DetectorAware):
+        return ~attack.evades(classifier, attacked, labels)
+    return stands(classifier, attacked, labels)
 
 
 def _within(attack: Attack, attacked: Tensor, far: Tensor) -> None:

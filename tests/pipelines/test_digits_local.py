@@ -20,6 +20,8 @@ SMALL = {
     "variant": ["standard", "fgsm"],
     "attacks": ["fgsm", "pgd"],
     "attacked_images": 60,
+    "drill": False,
+    "theft": False,
     "seed": 3,
     "policy": POLICY_OF_TWO,
 }
@@ -40,16 +42,22 @@ def run_with(folder: Path, **arguments) -> LocalRun:
 def test_the_hardened_model_passes_where_the_standard_one_fails(tmp_path, no_keys_in_environment):
     finished = run_with(tmp_path)
 
-    assert finished.outputs["choose-recipe"] == {"passed": True, "recipe": "fgsm"}
+    assert finished.outputs["choose-recipe"] == {"Output": "fgsm"}
+    assert finished.outputs["examine-champion"] == {"Output": True}
     uri = finished.outputs["publish-bundle"]["Output"]
     verified = bundle.verify(uri, tmp_path / "keys" / "signing.pub")
     assert (verified.verdict.use_case, verified.verdict.passed) == ("digits", True)
 
-    (evidence,) = finished.root.glob("*/choose-recipe/evidence")
+    (evidence,) = finished.root.glob("*/examine-champion/evidence")
     records = [json.loads(file.read_text())["measured"] for file in evidence.iterdir()]
-    (judged,) = [measured for measured in records if "champion" in measured]
-    assert judged["standard_requirements_failed"] >= 1
-    assert judged["fgsm_requirements_failed"] == 0
+    (chosen,) = [measured for measured in records if "pareto_front" in measured]
+    assert chosen["standard_requirements_failed"] >= 1
+    assert chosen["fgsm_requirements_failed"] == 0
+    (examined,) = [measured for measured in records if "test_images" in measured]
+    assert (examined["champion"], examined["passed"]) == ("fgsm", True)
+    (loaded,) = [measured for measured in records if "selection" in measured]
+    assert chosen["images"] == loaded["selection"] >= 100
+    assert examined["test_images"] == loaded["test"] > 200
 
     (manifest,) = finished.root.glob("*/deploy/manifest")
     (container,) = yaml.safe_load(manifest.read_text())["spec"]["predictor"]["containers"]
@@ -63,6 +71,7 @@ def test_the_hardened_model_passes_where_the_standard_one_fails(tmp_path, no_key
         "evaluate-recipe-0",
         "evaluate-recipe-1",
         "choose-recipe",
+        "examine-champion",
         "assure",
     } <= finished.reports.keys()
 
@@ -76,3 +85,5 @@ def test_the_standard_model_alone_fails_and_nothing_is_published(tmp_path, no_ke
     assert not (tmp_path / "published").exists()
     assert not list((tmp_path / "steps").rglob("model.sig"))
     assert "standard fails 1 of 2 requirements" in (tmp_path / "reports" / "choose-recipe.html").read_text()
+    page = (tmp_path / "reports" / "examine-champion.html").read_text()
+    assert "standard may not be served: it fails 1 of 2 requirements" in page

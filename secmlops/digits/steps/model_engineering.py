@@ -30,7 +30,7 @@ def train_recipe(
 
     Args:
         train: images to learn from.
-        validation: images to choose and calibrate with.
+        validation: images to choose among epochs and to calibrate with.
         recipe: one of `recipes.RECIPES`.
         model: the directory to write.
         evidence: a dossier with this training's record.

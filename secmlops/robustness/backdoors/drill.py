@@ -9,21 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from secmlops.robustness.attacks.standing import stands
 from secmlops.robustness.backdoors.activation_clustering import activation_clustering
 from secmlops.robustness.backdoors.cleanup import clean_up
 from secmlops.robustness.backdoors.neural_cleanse import Search, reconstruct
 from secmlops.robustness.backdoors.spectral_signatures import spectral_signatures
+from secmlops.robustness.backdoors.strip import strip
 from secmlops.robustness.backdoors.trigger import Kind, PoisonedSet, attack_success, corner_patch, poison
 from secmlops.robustness.trainer import Train
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Progress = Callable[[int, int, str], None]
 
-_BATCH = 1024
 _STEPS = 5
 
 
@@ -200,7 +200,10 @@ def run_drill(
         control=control_state,
         before=state(network, cleaned.accused[0]),
         after=state(cleaned.network, cleaned.accused[-1]),
-        detectors=(_quality("carriers", ~cleaned.kept, poisoned), *_other_detectors(network, poisoned, plan)),
+        detectors=(
+            _quality("carriers", ~cleaned.kept, poisoned),
+            *_other_detectors(network, poisoned, data.reference, plan),
+        ),
         rounds=len(cleaned.accused) - 1,
         seconds=time.perf_counter() - start,
     )
@@ -208,7 +211,9 @@ def run_drill(
     return report
 
 
-def _other_detectors(network: nn.Module, poisoned: PoisonedSet, plan: Plan) -> tuple[DetectorQuality, ...]:
+def _other_detectors(
+    network: nn.Module, poisoned: PoisonedSet, reference: Tensor, plan: Plan
+) -> tuple[DetectorQuality, ...]:
     """The published detectors on the same network; spectral signatures are told the poison's share, as they ask."""
     clusters = activation_clustering(network, poisoned.images, poisoned.labels, seed=plan.seed)
     share = float(poisoned.poisoned.sum() / (poisoned.labels == plan.target).sum())
@@ -216,6 +221,7 @@ def _other_detectors(network: nn.Module, poisoned: PoisonedSet, plan: Plan) -> t
     return (
         _quality("activation_clustering", clusters.suspects, poisoned),
         _quality("spectral_signatures", spectrum.suspects, poisoned),
+        _quality("strip", strip(network, poisoned.images, reference, seed=plan.seed).suspects, poisoned),
     )
 
 
@@ -228,7 +234,5 @@ def _quality(detector: str, named: Tensor, poisoned: PoisonedSet) -> DetectorQua
     )
 
 
-@torch.no_grad()
 def _accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    answers = torch.cat([network(batch).argmax(dim=1) for batch in images.split(_BATCH)])
-    return float((answers == labels).float().mean())
+    return float(stands(network, images, labels).float().mean())

@@ -1,7 +1,5 @@
 """The Pareto front and the choice by policy."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +15,7 @@ POINTS = st.lists(
 
 def candidate(name: str, **measured: float) -> Candidate:
     found = evaluation(name, **measured)
-    return Candidate(Path(name), found, judge(policy(), found.metrics(), f"sha256:{'0' * 64}"))
+    return Candidate(found, judge(policy(), found.metrics(), f"sha256:{'0' * 64}"))
 
 
 @given(POINTS)

@@ -6,23 +6,26 @@ import torch
 from torch import nn
 
 from secmlops.digits.attacking import attackable
-from secmlops.digits.evaluation import SHARES_OF_EPS, evaluate, plan
+from secmlops.digits.evaluation import SHARES_OF_EPS, digest_of, evaluate, plan
 from secmlops.digits.model import ModelConfig, read_model, write_model
 from secmlops.images.image_set import ImageSet
 from secmlops.robustness.attacks import UnknownAttack
 from secmlops.robustness.classifiers import ClassifierConfig, build_classifier
 from secmlops.robustness.networks import NetworkConfig
+from secmlops.robustness.squeezing_detector import SqueezingDetectorConfig
 from secmlops.robustness.transformations import BitDepthConfig
 
 EPS = 0.1
 FACTS = {"recipe": "by hand", "family": "none", "training_eps": 0.0, "training_s": 1.0}
 
 
-def brightness(tmp_path, transformation=None):
+def brightness(tmp_path, transformation=None, detector=None):
     """A linear network of two pixels' sum: class 1 is brighter than a half on average."""
     network = NetworkConfig(image_shape=(1, 1, 2), classes=2, channels=(), hidden=())
     config = ModelConfig(
-        classes=("dark", "bright"), classifier=ClassifierConfig(members=(network,), transformation=transformation)
+        classes=("dark", "bright"),
+        classifier=ClassifierConfig(members=(network,), transformation=transformation),
+        detector=detector,
     )
     classifier = build_classifier(config.classifier)
     (linear,) = [module for module in classifier.modules() if isinstance(module, nn.Linear)]
@@ -112,3 +115,44 @@ def test_abstaining_is_measured(tmp_path):
     # A softmax of +-2 (2 m - 1) is below .6 only where the brightness m is .45 or .55.
     assert measured.answered_share == pytest.approx(0.8)
     assert measured.answered_accuracy == 1.0
+
+
+def watchful(threshold: float) -> SqueezingDetectorConfig:
+    """Black and white say another class than the grey image between them: every attack here ends between."""
+    return SqueezingDetectorConfig(squeezers=(BitDepthConfig(bits=1),), threshold=threshold, false_positive_rate=0.05)
+
+
+def test_the_detector_is_attacked_with_the_network_and_helps_only_in_its_own_column(tmp_path):
+    classifier = brightness(tmp_path, detector=watchful(0.0))  # flags all that is neither black nor white
+    measured = evaluate(classifier, images(), eps=EPS, attack_names=("fgsm", "pgd"), **FACTS)
+    metrics = measured.metrics()
+    assert metrics["accuracy_detector_aware"] == 1.0, "who errs here is seen"
+    assert metrics["robust_accuracy"] == metrics["accuracy_pgd"] == 0.8, "the worst case grants the detector nothing"
+    (worst,) = [one for one in measured.matrix.worst if one.eps == EPS]
+    assert "detector_aware" in worst.attacks
+
+
+def test_a_blind_detector_is_no_help_against_who_knows_it(tmp_path):
+    classifier = brightness(tmp_path, detector=watchful(2.0))  # no score is above 2
+    metrics = evaluate(classifier, images(), eps=EPS, attack_names=("fgsm",), **FACTS).metrics()
+    assert metrics["accuracy_detector_aware"] == 0.8
+
+
+def test_what_gets_past_the_detector_counts_in_the_worst_case(tmp_path):
+    """FGSM follows no gradient through rounding to one bit and finds nothing; who attacks both goes past it."""
+    classifier = brightness(tmp_path, BitDepthConfig(bits=1), watchful(2.0))
+    measured = evaluate(classifier, images(), eps=EPS, attack_names=("fgsm",), attacked_images=6, **FACTS)
+    assert measured.metrics()["robust_accuracy"] <= measured.metrics()["accuracy_detector_aware"] < 1
+    assert {cell.attack: cell.n for cell in measured.matrix.cells} == {"fgsm": 10, "detector_aware": 6}
+
+
+def test_without_a_detector_there_is_no_such_column(tmp_path):
+    metrics = evaluate(brightness(tmp_path), images(), eps=EPS, attack_names=("fgsm",), **FACTS).metrics()
+    assert "accuracy_detector_aware" not in metrics
+
+
+def test_the_images_are_named_by_their_content(tmp_path):
+    classifier, all_of_them = brightness(tmp_path), images()
+    measured = evaluate(classifier, all_of_them, eps=EPS, attack_names=("fgsm",), **FACTS)
+    relabelled = ImageSet(all_of_them.images, 1 - all_of_them.labels, all_of_them.classes)
+    assert measured.images_digest == digest_of(images()) != digest_of(relabelled)

@@ -3,14 +3,18 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 import safetensors.torch
 import torch
+from onnx import numpy_helper
 from sklearn.datasets import load_digits
 from torch import nn
 
+from secmlops.digits.attacking import proved
 from secmlops.digits.model import (
     BATCH,
+    MAX_LOGIT_DIFFERENCE,
     ExportMismatch,
     ImageClassifier,
     InvalidImages,
@@ -21,9 +25,12 @@ from secmlops.digits.model import (
     read_model,
     write_model,
 )
+from secmlops.images.image_set import ImageSet
+from secmlops.robustness.attacks.pgd import Pgd
 from secmlops.robustness.certification import UnsupportedLayer
 from secmlops.robustness.classifiers import ClassifierConfig, build_classifier
 from secmlops.robustness.networks import NetworkConfig
+from secmlops.robustness.onnx_layers import OtherNetwork
 from secmlops.robustness.squeezing_detector import SqueezingDetector, SqueezingDetectorConfig
 from secmlops.robustness.transformations import DenoisingConfig, JpegConfig, MedianConfig
 
@@ -141,6 +148,34 @@ def test_certified_radii_hold_against_random_changes(written, images):
         assert np.array_equal(classifier.predict(changed).labels[radii > 0], labels[radii > 0])
     wrong = (labels + 1) % 10
     assert classifier.certified_radii(chosen, wrong).max() == 0
+
+
+def test_certified_radii_hold_for_onnx_runtime_under_attack(written, images):
+    """PGD is made on PyTorch's network, at the very radius; the answers are ONNX Runtime's, alone and in batches."""
+    classifier = written["plain"][1]
+    chosen = images[:200]
+    labels = classifier.predict(chosen).labels
+    radii = classifier.certified_radii(chosen, labels)
+    assert len(set(radii)) > 5
+    for radius in sorted(set(radii[radii > 0])):
+        rows = radii == radius
+        pixels, their = torch.from_numpy(chosen[rows]), torch.from_numpy(labels[rows])
+        attacked = Pgd(float(radius), steps=20, early_stop=False)(classifier.network, pixels, their).numpy()
+        for batch in (1, BATCH):
+            assert np.array_equal(classifier.predict(attacked, batch=batch).labels, labels[rows])
+
+
+def test_nothing_is_proved_about_a_file_with_other_weights(files, images):
+    """The forms answer alike within the tolerance, but a proof is about weights."""
+    model = onnx.load_from_string(files["model.onnx"])
+    (first,) = [one for one in model.graph.initializer if one.name == "0.weight"]
+    first.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(first) * np.float32(1 + 1e-6), "0.weight"))
+    classifier = load_classifier(files | {"model.onnx": model.SerializeToString()})
+    assert onnx_difference(classifier, images) <= MAX_LOGIT_DIFFERENCE
+    few = ImageSet(images[:5], np.zeros(5, np.int64), CLASSES)
+    with pytest.raises(OtherNetwork):
+        proved(classifier, few, {0.01})
+    assert list(proved(load_classifier(files), few, {0.01})) == [0.01]
 
 
 def test_only_networks_that_bounds_know_are_certifiable(written, images):

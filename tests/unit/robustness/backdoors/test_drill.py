@@ -50,11 +50,13 @@ def test_the_control_raises_no_alarm_and_accuracy_is_kept(report):
 
 def test_the_planted_images_were_the_ones_left_out(report):
     by_name = {quality.detector: quality for quality in report.detectors}
-    assert set(by_name) == {"carriers", "activation_clustering", "spectral_signatures"}
+    assert set(by_name) == {"carriers", "activation_clustering", "spectral_signatures", "strip"}
     assert by_name["carriers"].recall >= 0.98
     assert by_name["carriers"].false_positive_rate <= 0.03
     assert by_name["carriers"].accused == (5,)
     assert by_name["spectral_signatures"].recall > 0.3
+    assert by_name["strip"].recall >= 0.8
+    assert by_name["strip"].false_positive_rate <= 0.1
 
 
 def test_the_report_is_json_and_progress_ends(report, told):
