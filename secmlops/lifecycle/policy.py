@@ -25,7 +25,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
@@ -39,6 +39,8 @@ MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,99}$")
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 Share = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
 Bound = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+AnyPolicy = TypeVar("AnyPolicy", bound=BaseModel)
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -142,6 +144,15 @@ def load_policy(path: str | Path) -> Policy:
     Raises:
         PolicyInvalid: absent, larger than `MAX_POLICY_BYTES`, not YAML, or not a policy; all problems are listed.
     """
+    return parse_policy(read_policy(path), str(path))
+
+
+def read_policy(path: str | Path) -> bytes:
+    """The bytes of a policy file, of whatever kind.
+
+    Raises:
+        PolicyInvalid: absent, or larger than `MAX_POLICY_BYTES`.
+    """
     source = str(path)
     try:
         with Path(path).open("rb") as file:
@@ -150,7 +161,7 @@ def load_policy(path: str | Path) -> Policy:
         raise PolicyInvalid(source, [f"cannot be read ({error.strerror})"]) from error
     if len(data) > MAX_POLICY_BYTES:
         raise PolicyInvalid(source, [f"is larger than {MAX_POLICY_BYTES} bytes"])
-    return parse_policy(data, source)
+    return data
 
 
 def parse_policy(data: bytes, source: str = "<bytes>") -> Policy:
@@ -159,12 +170,21 @@ def parse_policy(data: bytes, source: str = "<bytes>") -> Policy:
     Raises:
         PolicyInvalid: see `load_policy`.
     """
+    return parse_strictly(Policy, data, source)
+
+
+def parse_strictly(kind: type[AnyPolicy], data: bytes, source: str) -> AnyPolicy:
+    """Read a policy of this kind from the bytes of its file.
+
+    Raises:
+        PolicyInvalid: not plain YAML, or not such a policy; all problems are listed.
+    """
     try:
         content = yaml.load(data, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise PolicyInvalid(source, [_one_line(f"is not plain YAML ({error})")]) from error
     try:
-        return Policy.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         raise PolicyInvalid(source, _problems(error)) from error
 
