@@ -33,6 +33,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.data import data_root
 from benchmarks.report import Row, print_rows
@@ -240,7 +241,7 @@ def _serve_empty(kind: str) -> None:
 
     model = Empty(NAME)
     model.ready = True
-    settings = {"http_port": 0, "enable_grpc": False}
+    settings: dict[str, Any] = {"http_port": 0, "enable_grpc": False}
     if kind == "kserve":
         kserve.ModelServer(workers=1, **settings).start([model])
         return
