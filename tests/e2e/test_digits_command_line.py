@@ -64,7 +64,7 @@ def test_attack_reports_accuracy_worst_case_and_certificate(workplace, bundle):
     verified = secmlops("verify", workplace / "bundle", "--trusted-key", workplace / "key.pub").stdout.decode()
     assert report.model_digest in verified
     assert {(cell.attack, cell.eps) for cell in report.matrix.cells} == {
-        ("fgsm", 0.02), ("pgd", 0.02), ("fgsm", 0.1), ("pgd", 0.1)
+        ("fgsm", 0.02), ("pgd", 0.02), ("fgsm", 0.1), ("pgd", 0.1), ("detector_aware", 0.02), ("detector_aware", 0.1)
     }  # fmt: skip
     assert report.matrix.n == 40
     certified = {share.eps: share.accuracy for share in report.matrix.certified}
