@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from secmlops.bundle import model_digest
+from secmlops.bundle import bytes_digest, file_digest, model_digest
 from secmlops.lifecycle.dossier import hand_on
 from secmlops.lifecycle.evidence import Evidence, verdict_evidence
 from secmlops.lifecycle.gate import Verdict, judge
 from secmlops.lifecycle.policy import load_policy
+from secmlops.lifecycle.promotion import Measurement, write_measurement
 from secmlops.lifecycle.stages import Stage
 from secmlops.progress import reporter, say
 from secmlops.web_attacks import models, report, robustness
@@ -85,7 +86,7 @@ def evaluate_classifier(
     Args:
         model: unsigned model directory.
         test: held-out labelled requests.
-        evaluation: folder to write `subject.json`, `evaluation.json` and `robustness.json` into.
+        evaluation: folder to write `subject.json`, `evaluation.json`, `robustness.json` and `measurement.json` into.
         training_evidence: the dossier of its training.
         evidence: that dossier with this evaluation's record.
         rounds: rounds of the query attack.
@@ -112,6 +113,17 @@ def evaluate_classifier(
     (folder / "evaluation.json").write_text(measured.model_dump_json())
     (folder / "robustness.json").write_text(attacked.model_dump_json())
     metrics = measured.metrics() | attacked.metrics()
+    settings = {"rounds": rounds, "candidates": candidates, "attacked_requests": attacked_requests, "seed": seed}
+    write_measurement(
+        Measurement(
+            model_digest=digest,
+            data_digest=file_digest(test),
+            attacks_digest=bytes_digest(json.dumps(settings, sort_keys=True).encode()),
+            labelled=measured.n,
+            metrics={**metrics},
+        ),
+        folder,
+    )
     record = Evidence(
         stage=Stage.QUALITY_ASSURANCE,
         mitigations=("AML.M0008",),
