@@ -183,6 +183,8 @@ def provenance(records: Sequence[Evidence], run_id: str, model_digest: str) -> b
         name: digest for record in own for name, digest in record.artifacts.items() if name not in MODEL_ARTIFACTS
     }
     judged = [record.artifacts["champion"] for record in records if "champion" in record.artifacts]
+    # The last one stands: beside it a detector may be what is released.
+    kept = {model_digest, *judged[-1:]}
     return bundle.Provenance(
         invocation_id=run_id,
         parameters={
@@ -192,7 +194,7 @@ def provenance(records: Sequence[Evidence], run_id: str, model_digest: str) -> b
         },
         materials=tuple(bundle.Material(name=name, digest=digest) for name, digest in materials.items()),
         code_revision=os.environ.get("SECMLOPS_REVISION", __version__),
-        refused=tuple(digest for digest in judged if digest != model_digest),
+        refused=tuple(digest for digest in judged if digest not in kept),
         builder=f"urn:secmlops:builder:{'kubernetes' if 'KUBERNETES_SERVICE_HOST' in os.environ else 'local'}",
         started_at=min(record.at for record in records),
         finished_at=max(record.at for record in records),

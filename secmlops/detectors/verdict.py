@@ -99,7 +99,7 @@ class Evidence(BaseModel):
         median_score: rank of the median adversarial score.
         novel: share further from the reference than all but 5 %.
         concentration: how much more novel the flagged rows are than the others, by ranks: -1 to 1.
-        excess_score: how far the flagged scores lie above the flagging threshold, mean of log10.
+        excess_score: how far scores lie above the flagging threshold, log10, mean over all rows; 0 for those below.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -185,7 +185,7 @@ class EvidenceReader:
             median_score=float(np.median(ranks)),
             novel=float((novelty > 1 - FLAGGED).mean()),
             concentration=_lead(novelty[flagged], novelty[~flagged]),
-            excess_score=float(np.log10(np.maximum(scores[flagged], _TINY) / bound).mean()) if flagged.any() else 0.0,
+            excess_score=float(np.log10(np.maximum(scores, bound) / bound).mean()),
         )
 
     def _rows(self, signals: Signals) -> Floats:

@@ -79,12 +79,16 @@ class Evidence(BaseModel):
         return ids
 
 
-def verdict_evidence(verdict: Verdict, producer: str) -> list[Evidence]:
+def verdict_evidence(
+    verdict: Verdict, producer: str, *, subject: str = "model", stage: Stage = Stage.QUALITY_ASSURANCE
+) -> list[Evidence]:
     """What a verdict shows: for each mitigation that its policy names, whether the model keeps every bound.
 
     Args:
         verdict: the gate's verdict.
         producer: the step that judged.
+        subject: what was judged, and its name among the artifacts; what is beside a model goes by another name.
+        stage: where in the lifecycle it was judged.
     """
     by_mitigation: dict[str, list[RequirementResult]] = {}
     for result in verdict.results:
@@ -92,14 +96,14 @@ def verdict_evidence(verdict: Verdict, producer: str) -> list[Evidence]:
     policy = f"{verdict.policy_name} {verdict.policy_version}"
     return [
         Evidence(
-            stage=Stage.QUALITY_ASSURANCE,
+            stage=stage,
             mitigations=(mitigation,),
-            claim=f"The model keeps every bound that policy {policy} sets for this mitigation.",
+            claim=f"The {subject} keeps every bound that policy {policy} sets for this mitigation.",
             measured={
                 **{r.metric: r.measured for r in results},
                 **{f"{r.metric}_{r.kind}": r.bound for r in results},
             },
-            artifacts={"policy": verdict.policy_digest, "model": verdict.model_digest},
+            artifacts={"policy": verdict.policy_digest, subject: verdict.model_digest},
             producer=producer,
             holds=all(result.passed for result in results),
         )

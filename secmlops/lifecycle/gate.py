@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from secmlops.lifecycle.policy import Bound, MetricName, Policy, Requirement
+from secmlops.lifecycle.policy import Bound, MetricName, Policy, Requirement, Subject
 
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
@@ -89,7 +89,7 @@ class Verdict(BaseModel):
         return tuple(result for result in self.results if not result.passed)
 
 
-def judge(policy: Policy, metrics: Mapping[str, float], model_digest: str) -> Verdict:
+def judge(policy: Policy, metrics: Mapping[str, float], model_digest: str, *, of: Subject = "model") -> Verdict:
     """Apply a policy to the measured values of one model.
 
     A metric that is missing, NaN, infinite or no number (a bool and the text "0.9" are none) fails its
@@ -98,12 +98,14 @@ def judge(policy: Policy, metrics: Mapping[str, float], model_digest: str) -> Ve
     Args:
         policy: the requirements.
         metrics: measured values by name.
-        model_digest: `sha256:...` of the model that was measured.
+        model_digest: `sha256:...` of the model, or the detector, that was measured.
+        of: which it is; the policy's requirements of the other do not count.
 
     Raises:
+        PolicyInvalid: the policy requires nothing of it.
         pydantic.ValidationError: `model_digest` is no SHA-256 digest.
     """
-    results = tuple(_apply(requirement, metrics) for requirement in policy.requirements)
+    results = tuple(_apply(requirement, metrics) for requirement in policy.requirements_of(of))
     return Verdict(
         use_case=policy.use_case,
         policy_name=policy.name,

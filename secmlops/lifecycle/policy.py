@@ -25,7 +25,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
@@ -39,6 +39,9 @@ MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,99}$")
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 Share = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
 Bound = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+Subject = Literal["model", "detectors"]
+"""What a requirement is of."""
 
 AnyPolicy = TypeVar("AnyPolicy", bound=BaseModel)
 
@@ -69,6 +72,7 @@ class Requirement(BaseModel):
         why: what the bound is for, for the people who read the verdict.
         risk: what happens when the bound does not hold.
         mitigation: the MITRE ATLAS mitigation it is evidence for.
+        of: what is measured: the model, or the detectors beside it.
     """
 
     model_config = _STRICT
@@ -79,6 +83,7 @@ class Requirement(BaseModel):
     why: Sentence
     risk: Sentence
     mitigation: str
+    of: Subject = "model"
 
     @field_validator("mitigation")
     @classmethod
@@ -131,6 +136,17 @@ class Policy(BaseModel):
         if name not in self.operating_point:
             raise PolicyInvalid(self.name, [f"operating_point: {name} is missing"])
         return self.operating_point[name]
+
+    def requirements_of(self, subject: Subject) -> list[Requirement]:
+        """The requirements of the model, or of the detectors beside it.
+
+        Raises:
+            PolicyInvalid: there are none, and nothing can be judged.
+        """
+        chosen = [requirement for requirement in self.requirements if requirement.of == subject]
+        if not chosen:
+            raise PolicyInvalid(self.name, [f"requirements: none is of the {subject}"])
+        return chosen
 
     def digest(self) -> str:
         """`sha256:...` over the policy's content: independent of comments and layout of its file."""

@@ -39,7 +39,7 @@ FITTED_SHARE: Final = 0.7
 """Share of the traffic, the earliest, that detectors are fitted on; they are measured on the rest."""
 
 FEWEST_CLIENTS: Final = 100
-"""Clients that a reference needs."""
+"""Clients that a reference needs; windows to fit a judge with take others, half a window's at least."""
 
 SIZES: Final = (0.25, 0.5, 1.0)
 """Shares of the clients that an injected change reaches."""
@@ -50,15 +50,16 @@ WINDOWS: Final = 200
 CALIBRATIONS: Final = 200
 ATTACK_SHARES: Final = (0.1, 0.2, 0.4, 0.8)
 MUTATIONS: Final = 4
-CANDIDATES: Final = 8
+CANDIDATES: Final = 6
 
-_MOST_NORMALS: Final = 1_500
-_MOST_ATTACKED: Final = 150
-_MOST_CHANGED: Final = 500
+_MOST_NORMALS: Final = 2_500
+_MOST_ATTACKED: Final = 120
+_MOST_CHANGED: Final = 250
 _LEAST_WINDOW: Final = 20
-_STREAMS: Final = 10
-_PATIENCE: Final = 4
-_REPEATS: Final = 3
+_REFERENCE_SHARE: Final = 0.6
+_STREAMS: Final = 6
+_PATIENCE: Final = 3
+_REPEATS: Final = 5
 
 
 class TooFewClients(SecmlopsError):
@@ -205,8 +206,9 @@ def fit(classifier: Classifier, records: Sequence[LabelledRequest], setting: Set
     adversarial = Disagreement(DisagreementConfig(views=tuple(REWRITERS)), scorer(classifier), REWRITERS)
     everyday = _Everyday.of(adversarial, records, setting, generator)
     clients = len(np.unique(everyday.clients))
-    if clients < FEWEST_CLIENTS or setting.window < _LEAST_WINDOW:
-        raise TooFewClients(min(clients, setting.window), FEWEST_CLIENTS)
+    needed = FEWEST_CLIENTS + max(_LEAST_WINDOW, setting.window // 2)
+    if clients < needed or setting.window < _LEAST_WINDOW:
+        raise TooFewClients(min(clients, setting.window), needed if clients < needed else _LEAST_WINDOW)
     normal_scores = everyday.signals.scores[~everyday.attacks]
     adversarial.config = adversarial.config.model_copy(
         update={
@@ -216,18 +218,36 @@ def fit(classifier: Classifier, records: Sequence[LabelledRequest], setting: Set
     )
     windows_per_day = setting.windows_per_day(clients / len(everyday.clients))
     level = min(0.05, setting.false_alarms_per_day / windows_per_day)
-    reference = everyday.signals.take(one_of_each(everyday.clients, clients, generator))
+    kept = _whole_windows(clients, setting.window)
+    reference = everyday.signals.take(one_of_each(everyday.clients, kept, generator))
     names: dict[str, Any] = {"names": drift_features.NAMES, "categorical": drift_features.CATEGORICAL}
     p_val = _calibrated(everyday, TabularConfig(p_val=level, **names), setting.window, generator)
     drift = open_detector(TabularConfig(p_val=p_val, **names), reference.inputs, setting.engine)
+    verdict = _fitted_verdict(adversarial, everyday, by_label(records)[1], level, setting, generator)
+    return Watched(drift, adversarial, verdict, level, windows_per_day)
+
+
+def _fitted_verdict(
+    adversarial: Disagreement,
+    everyday: "_Everyday",
+    attacks: Sequence[LabelledRequest],
+    level: float,
+    setting: Setting,
+    generator: np.random.Generator,
+) -> DriftOrAttack:
+    """The windows are of other clients than the reference: nothing new is as near to it as what lies in it."""
+    clients = len(np.unique(everyday.clients))
+    order = one_of_each(everyday.clients, clients, generator)
+    kept = max(FEWEST_CLIENTS, round(_REFERENCE_SHARE * clients))
+    reference = everyday.signals.take(order[:kept])
+    changed = _Changed.of(adversarial, everyday, order[kept:][:_MOST_CHANGED], setting.seed)
+    attacked = _signals(adversarial, _evasions(adversarial.scorer, attacks, setting.seed))
     reader = EvidenceReader(reference, level=level, standardized=True)
-    attacked = _signals(adversarial, _evasions(adversarial.scorer, by_label(records)[1], setting.seed))
-    made = _made_windows(_Changed.of(adversarial, everyday, setting.seed), attacked, setting.window, generator)
+    made = _made_windows(changed, attacked, min(setting.window, clients - kept), generator)
     judge = fit_judge(
         [reader.read(signals) for _, signals in made], [kind for kind, _ in made], level=level, standardized=True
     )
-    verdict = DriftOrAttack(judge, reference.inputs, reference.probabilities, reference.scores)
-    return Watched(drift, adversarial, verdict, level, windows_per_day)
+    return DriftOrAttack(judge, reference.inputs, reference.probabilities, reference.scores)
 
 
 def measure(
@@ -261,7 +281,8 @@ def measure(
         seed=setting.seed,
     )
     attacked = _signals(adversarial, _evasions(adversarial.scorer, by_label(records)[1], setting.seed + 1))
-    changed = _Changed.of(adversarial, everyday, setting.seed + 1)
+    rows = one_of_each(everyday.clients, min(_MOST_CHANGED, clients), generator)
+    changed = _Changed.of(adversarial, everyday, rows, setting.seed + 1)
     threshold = adversarial.config.threshold or 0.0
     evading = attacked.probabilities[:, 1] < classifier.threshold
     normal_scores = everyday.signals.scores[~everyday.attacks]
@@ -323,16 +344,22 @@ def _signals(adversarial: Disagreement, requests: Sequence[HttpRequest]) -> Sign
 def _calibrated(everyday: _Everyday, config: TabularConfig, window: int, generator: np.random.Generator) -> float:
     """The p-value below which so few windows without a change lie as the config's level says, as found by trying.
 
-    Clients are halved again and again, the larger part taken for the reference, the other for the window.
+    Clients are divided again and again, some taken for the window and the others for the reference.
     """
     rows, clients = everyday.signals.inputs, len(np.unique(everyday.clients))
     least = np.empty(CALIBRATIONS)
     for trial in range(CALIBRATIONS):
         order = one_of_each(everyday.clients, clients, generator)
         rest = min(window, clients // 3)
-        p_vals = UnivariateDrift(config, rows[order[rest:]]).predict(rows[order[:rest]])["data"]["p_val"]
+        reference = order[rest : rest + _whole_windows(clients - rest, rest)]
+        p_vals = UnivariateDrift(config, rows[reference]).predict(rows[order[:rest]])["data"]["p_val"]
         least[trial] = min(1.0, p_vals.min() * len(p_vals))
     return min(config.p_val, float(np.exp(-bounded_quantile(-np.log(np.maximum(least, 1e-300)), config.p_val))))
+
+
+def _whole_windows(rows: int, window: int) -> int:
+    """So many rows as are whole windows, where there are: tests are quicker then."""
+    return rows - rows % window if rows >= window else rows
 
 
 def _evasions(score: Scorer, attacks: Sequence[LabelledRequest], seed: int) -> list[HttpRequest]:
@@ -367,9 +394,7 @@ class _Changed:
     after: dict[str, Signals]
 
     @classmethod
-    def of(cls, adversarial: Disagreement, everyday: _Everyday, seed: int) -> "_Changed":
-        clients = len(np.unique(everyday.clients))
-        rows = one_of_each(everyday.clients, min(_MOST_CHANGED, clients), np.random.default_rng(seed))
+    def of(cls, adversarial: Disagreement, everyday: _Everyday, rows: npt.NDArray[np.int64], seed: int) -> "_Changed":
         requests = [everyday.requests[row] for row in rows]
         after = {
             name: _signals(adversarial, change(requests, Random(f"{name}:{seed}"))) for name, change in CHANGES.items()
@@ -404,7 +429,7 @@ def _made_windows(
     """Windows made on purpose: without a change, with each change, with rewritten attacks among the rest."""
     clean = changed.before
     windows: list[tuple[Kind, Signals]] = [
-        ("clean", mixture(clean, clean, 0, rows, generator)) for _ in range(12 * _REPEATS)
+        ("clean", mixture(clean, clean, 0, rows, generator)) for _ in range(8 * _REPEATS)
     ]
     for signals in changed.after.values():
         for share in SIZES[1:]:

@@ -211,6 +211,14 @@ def test_provenance_of_a_first_champion_refuses_nobody_and_knows_a_cluster(monke
     assert origin.builder == "urn:secmlops:builder:kubernetes"
 
 
+def test_a_detector_beside_the_champion_does_not_refuse_it():
+    first, hardened = trained("svm", 1), trained("svm", 4)
+    data = first.model_copy(update={"artifacts": {"traffic": bundles.bytes_digest(b"data")}})
+    records = [data, first, judged(first, 2), hardened, judged(hardened, 5)]
+    origin = release.provenance(records, "run-1", bundles.bytes_digest(b"detector"))
+    assert origin.refused == (first.artifacts["model"],)
+
+
 def test_the_inference_service_is_what_kserve_knows(tmp_path, good, keys, monkeypatch):
     """Every key of the resource is one of the SDK's models: a misspelt field would be dropped in silence."""
     monkeypatch.setenv("SECMLOPS_TRUSTED_KEY", str(keys.public))
