@@ -183,7 +183,7 @@ def _bundle(detector: Any, folder: Path) -> tuple[Path, Path]:
     from secmlops.lifecycle.gate import judge
     from secmlops.lifecycle.policy import Policy, Requirement
 
-    save_detector(detector, folder / "model", card={"watches": "digits"})
+    save_detector(detector, folder / "model", card={"watches": "digits", "image_shape": [1, 8, 8]})
     requirement = Requirement(metric="m", at_least=0, why="only speed is measured", risk="none", mitigation="AML.M0008")
     policy = Policy(
         name="load", version="1.0.0", use_case="digits", operating_point={"p": 0.05}, requirements=[requirement]
@@ -209,7 +209,7 @@ def _server(bundle: Path, key: Path, folder: Path) -> Iterator[Server]:
         )
         try:
             while "judging for" not in (text := Path(log.name).read_text(errors="replace")):
-                if process.poll() is not None:
+                if process.poll() is not None or "is not ready" in text:
                     raise RuntimeError(f"the service did not start: {text[-2000:]}")
                 time.sleep(0.05)
             yield Server(int(_LISTENING.search(text)[1]), process.pid)  # type: ignore[index]

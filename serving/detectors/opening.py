@@ -191,6 +191,8 @@ def _reader(bundle: Bundle, reference: np.ndarray, limits: Limits) -> Reader:
         shape = reference.shape[1:]
     if shape is not None and len(shape) != _IMAGE_DIMENSIONS - 1:
         raise WrongDetector("the card's image_shape is not channels, height, width")
+    if shape is None and bundle.card.get("watches") == "digits":
+        raise WrongDetector("its reference is flat, and the card has no image_shape: channels, height, width")
     return reader_for(bundle.card.get("watches"), tuple(shape) if shape else None, limits)
 
 

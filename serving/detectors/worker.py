@@ -29,6 +29,9 @@ from serving.limits import Limits
 
 NICENESS: Final = 5
 
+REPORT_S: Final = 0.05
+"""Shortest time between two reports: one for each event would cost more than the event."""
+
 _READ_BYTES: Final = 256 * 1024
 
 
@@ -43,23 +46,26 @@ def work(watch: Watch, source: int, sink: int, tick_s: float) -> None:
     """
     unpacker = Unpacker()
     taken, size, at_rest = 0, 0, b""
-    tick_at = time.monotonic() + tick_s
+    tick_at = tell_at = time.monotonic()
     while True:
-        readable, _, _ = select.select([source], [], [], tick_s)
+        readable, _, _ = select.select([source], [], [], min(tick_s, REPORT_S))
         data = os.read(source, _READ_BYTES) if readable else b""
         for event in unpacker.feed(data):
             watch.take(event)
             taken, size = taken + 1, size + len(event.body)
-        if not data or time.monotonic() >= tick_at:
+        ended, now = bool(readable) and not data, time.monotonic()
+        if ended or now >= tick_at:
             watch.tick()
-            tick_at = time.monotonic() + tick_s
-        if readable and not data:
+            tick_at = now + tick_s
+        if ended:
             watch.save()
-        line = _line(watch, taken, size)
-        if line != at_rest:
-            _write(sink, line)
-            at_rest = _line(watch, taken, size)
-        if readable and not data:
+        if ended or now >= tell_at:
+            tell_at = now + REPORT_S
+            line = _line(watch, taken, size)
+            if line != at_rest:
+                _write(sink, line)
+                at_rest = _line(watch, taken, size)
+        if ended:
             return
 
 
