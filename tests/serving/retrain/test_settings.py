@@ -1,6 +1,7 @@
 """Settings are read strictly, and neither settings nor tokens are optional."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,10 @@ import pytest
 import yaml
 
 from serving.retrain.bearer import BearerToken, MissingToken
+from serving.retrain.outcomes import Outcome
 from serving.retrain.settings import RetrainUseCase, SettingsInvalid, load_settings
+from tests.conftest import ROOT
+from tests.manifests.processes import program
 from tests.serving.retrain.conftest import TOKEN, USE_CASE
 
 
@@ -98,3 +102,22 @@ def test_the_service_refuses_to_start_without_a_token(tmp_path, token, said):
     assert ended.returncode == 2
     assert said in ended.stderr and "Traceback" not in ended.stderr
     assert not (tmp_path / "audit.jsonl").exists()
+
+
+GUIDE = (ROOT / "docs" / "monitoring.md").read_text()
+
+
+def test_the_guides_settings_are_settings_and_it_names_every_outcome(tmp_path):
+    settings, _ = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    (tmp_path / "retrain.yaml").write_text(settings)
+    assert load_settings(tmp_path / "retrain.yaml").use_cases["web_attacks"].services == ("secmlops/web-attacks",)
+    assert all(f"`{outcome.value}`" in GUIDE for outcome in Outcome if outcome is not Outcome.STARTED)
+
+
+def test_the_guides_alertmanager_configuration_is_one(tmp_path):
+    _, configuration = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    (tmp_path / "alertmanager.yml").write_text(configuration)
+    checked = subprocess.run(
+        [program("amtool"), "check-config", str(tmp_path / "alertmanager.yml")], capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stderr
