@@ -1,8 +1,10 @@
 """Web-attack detection: from captured packets to a signed model that KServe may serve.
 
 Requirements come first; traffic is collected, labelled, reviewed, validated and checked for poisoning; the
-models are trained and attacked side by side; the gate decides. A champion that passes is signed, published,
-deployed and registered. One that fails gets one hardened attempt; if that fails too, the run fails.
+models are trained and attacked side by side; the gate decides. Beside a champion that passes, detectors of drift and
+of adversarial requests are fitted, measured and judged by the same gate; then they and the champion are signed and
+published, and it is deployed and registered: a model does not ship without detectors that work. A champion that fails
+gets one hardened attempt; if that fails too, the run fails.
 
 This file and every component stay ASCII: some installations keep compiled pipelines in MySQL utf8 columns.
 """
@@ -20,6 +22,10 @@ from components.data_engineering.gather_captures import gather_captures
 from components.data_engineering.label_packets import label_packets
 from components.data_engineering.prepare_requests import prepare_requests
 from components.model_engineering.train_classifier import train_classifier
+from components.monitoring.evaluate_detectors import evaluate_detectors
+from components.monitoring.fit_detectors import fit_detectors
+from components.monitoring.publish_detectors import publish_detectors
+from components.monitoring.sign_detectors import sign_detectors
 from components.quality_assurance.evaluate_classifier import evaluate_classifier
 from components.quality_assurance.judge_models import judge_models
 from components.quality_assurance.reject_model import reject_model
@@ -29,7 +35,9 @@ from pipelines.resources import (
     SMALL,
     TRAINING,
     place,
+    with_signing_key,
     with_storage,
+    with_trusted_key,
     with_warehouse,
 )
 from secmlops.lifecycle.policy import load_policy
@@ -59,6 +67,9 @@ def pipeline(
     attack_rounds: int = 20,
     attack_candidates: int = 10,
     attacked_requests: int = 60,
+    detector_engine: str = "native",
+    requests_per_day: int = 20_000,
+    detector_window: int = 100,
     seed: int = 1,
     service: str = "web-attacks",
     namespace: str = "secmlops",
@@ -86,6 +97,9 @@ def pipeline(
         attack_rounds: rounds of the score-guided query attack.
         attack_candidates: candidates per round.
         attacked_requests: attacks that the query attack starts from.
+        detector_engine: who computes drift: `native`, or `alibi` where the extra `detectors` is installed.
+        requests_per_day: the traffic at which the detectors' false alarms a day are counted.
+        detector_window: requests, each of another client, that drift is looked for in.
         seed: seed of everything random.
         service: name of the InferenceService.
         namespace: its namespace.
@@ -173,11 +187,70 @@ def pipeline(
             SMALL,
         )
 
+    def fit_and_judge_detectors(judged: dsl.PipelineTask) -> tuple[dsl.PipelineTask, dsl.PipelineTask]:
+        fitted = place(
+            fit_detectors(
+                champion=judged.outputs["champion"],
+                traffic=prepared.outputs["traffic"],
+                requirements=stated.outputs["requirements"],
+                dossier=judged.outputs["evidence"],
+                engine=detector_engine,
+                requests_per_day=requests_per_day,
+                window=detector_window,
+                seed=seed,
+            ),
+            DATA,
+        )
+        evaluated = place(
+            evaluate_detectors(
+                champion=judged.outputs["champion"],
+                traffic=prepared.outputs["traffic"],
+                requirements=stated.outputs["requirements"],
+                drift=fitted.outputs["drift"],
+                adversarial=fitted.outputs["adversarial"],
+                verdict=fitted.outputs["verdict"],
+                dossier=fitted.outputs["evidence"],
+            ),
+            DATA,
+        )
+        return fitted, evaluated
+
+    def release_detectors(fitted: dsl.PipelineTask, evaluated: dsl.PipelineTask) -> dsl.PipelineTask:
+        signed = place(
+            sign_detectors(
+                drift=fitted.outputs["drift"],
+                adversarial=fitted.outputs["adversarial"],
+                verdict=fitted.outputs["verdict"],
+                drift_gate=evaluated.outputs["drift_gate"],
+                adversarial_gate=evaluated.outputs["adversarial_gate"],
+                verdict_gate=evaluated.outputs["verdict_gate"],
+                dossier=evaluated.outputs["evidence"],
+                run_id=RUN_ID,
+            ),
+            SMALL,
+        )
+        with_signing_key(signed, signing_secret)
+        published = place(
+            publish_detectors(
+                drift=signed.outputs["drift_bundle"],
+                adversarial=signed.outputs["adversarial_bundle"],
+                verdict=signed.outputs["verdict_bundle"],
+                publish_to=publish_to,
+                dossier=signed.outputs["evidence"],
+            ),
+            SMALL,
+            retries=2,
+        )
+        with_trusted_key(with_storage(published, storage_secret), trust_config)
+        return published
+
     def release_champion(judged: dsl.PipelineTask) -> None:
+        fitted, evaluated = fit_and_judge_detectors(judged)
+        watching = release_detectors(fitted, evaluated)
         release(
             champion=judged.outputs["champion"],
             verdict=judged.outputs["verdict"],
-            dossier=judged.outputs["evidence"],
+            dossier=watching.outputs["evidence"],
             publish_to=publish_to,
             service=service,
             namespace=namespace,

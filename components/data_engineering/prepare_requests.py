@@ -13,6 +13,7 @@ def prepare_requests(
     train: Output[Dataset],
     validation: Output[Dataset],
     test: Output[Dataset],
+    traffic: Output[Dataset],
     metrics: Output[Metrics],
     report: Output[HTML],
     evidence: Output[Artifact],
@@ -27,6 +28,7 @@ def prepare_requests(
         train: requests to learn from (Parquet, `secmlops.web_attacks.dataset.SCHEMA`).
         validation: requests for calibration, threshold and early stopping.
         test: requests that only the judge sees.
+        traffic: all of these requests in order of time, for the detectors beside the model.
         metrics: rows and attacks per split.
         report: the validation report.
         evidence: the dossier with provenance (AML.M0025) added.
@@ -47,5 +49,6 @@ def prepare_requests(
             evidence.path,
             reviewed_only=reviewed_only,
             seed=seed,
+            traffic=traffic.path,
         )
     )

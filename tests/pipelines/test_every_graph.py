@@ -26,6 +26,10 @@ RESOURCES = {
     "choose-recipe": SMALL,
     "assess-theft": TRAINING,
     "examine-champion": TRAINING,
+    "fit-detectors": (*DATA[:-1], 0),
+    "evaluate-detectors": (*DATA[:-1], 0),
+    "sign-detectors": SMALL,
+    "publish-detectors": (*SMALL[:-1], 2),
     "sign-bundle": SMALL,
     "assure": SMALL_RETRIED,
     "publish-bundle": (*SMALL[:-1], 2),
@@ -55,7 +59,7 @@ def test_nothing_is_answered_from_the_cache(graph):
         assert not task.get("cachingOptions", {}).get("enableCache"), path
 
 
-def test_only_the_signing_step_is_given_the_private_key(graph):
+def test_only_the_signing_steps_are_given_the_private_key(graph):
     executors = graph.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     holders = {
         component_named(name)
@@ -64,7 +68,7 @@ def test_only_the_signing_step_is_given_the_private_key(graph):
         for key in secret["keyToEnv"]
         if key["envVar"] == "SECMLOPS_SIGNING_KEY"
     }
-    assert holders == {"sign-bundle"}
+    assert {"sign-bundle"} <= holders <= {"sign-bundle", "sign-detectors"}
 
 
 def test_secrets_are_named_by_parameters_and_never_written(graph):

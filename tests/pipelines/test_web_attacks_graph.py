@@ -12,10 +12,13 @@ PARAMETERS = {
     "attacked_requests": 60,
     "attacks": 2400,
     "captures": "",
+    "detector_engine": "native",
+    "detector_window": 100,
     "mutated_copies": 2,
     "namespace": "secmlops",
     "normal": 3000,
     "policy": POLICY,
+    "requests_per_day": 20_000,
     "reviewed_only": True,
     "reviews": "",
     "seed": 1,
@@ -31,9 +34,12 @@ PARAMETERS = {
 REQUIRED = {"warehouse", "publish_to"}
 
 RELEASE = {"sign-bundle", "assure", "publish-bundle", "deploy", "register-verdict"}
-PASSED = "condition-branches-2/condition-3/release"
+WATCHED = {"fit-detectors", "evaluate-detectors", "sign-detectors", "publish-detectors"}
+BRANCH = "condition-branches-2/condition-3"
+PASSED = f"{BRANCH}/release"
 HARDEN = "condition-branches-2/condition-4"
-HARDENED_PASSED = f"{HARDEN}/condition-branches-6/condition-7/release-2"
+HARDENED_BRANCH = f"{HARDEN}/condition-branches-6/condition-7"
+HARDENED_PASSED = f"{HARDENED_BRANCH}/release-2"
 REJECTED = f"{HARDEN}/condition-branches-6/condition-8"
 
 
@@ -48,9 +54,11 @@ def test_every_task_is_where_it_belongs(web_attacks_graph):
     assert leaves == (
         {"state-requirements", "gather-captures", "collect-packets", "label-packets", "prepare-requests"}
         | {"check-poisoning", "for-loop-1/train-classifier", "for-loop-1/evaluate-classifier", "judge-models"}
+        | {f"{BRANCH}/{task}" for task in WATCHED}
         | {f"{PASSED}/{task}" for task in RELEASE}
         | {f"{HARDEN}/for-loop-5/train-classifier-2", f"{HARDEN}/for-loop-5/evaluate-classifier-2"}
         | {f"{HARDEN}/judge-models-2", f"{REJECTED}/reject-model"}
+        | {f"{HARDENED_BRANCH}/{task}-2" for task in WATCHED}
         | {f"{HARDENED_PASSED}/{task}" for task in RELEASE}
     )
 
@@ -69,6 +77,14 @@ def test_every_task_is_where_it_belongs(web_attacks_graph):
         ("judge-models", "requirements", "state-requirements", "requirements"),
         ("judge-models", "models", "for-loop-1", "pipelinechannel--train-classifier-model"),
         ("judge-models", "evaluations", "for-loop-1", "pipelinechannel--evaluate-classifier-evaluation"),
+        (f"{BRANCH}/evaluate-detectors", "drift", "fit-detectors", "drift"),
+        (f"{BRANCH}/evaluate-detectors", "dossier", "fit-detectors", "evidence"),
+        (f"{BRANCH}/sign-detectors", "adversarial", "fit-detectors", "adversarial"),
+        (f"{BRANCH}/sign-detectors", "adversarial_gate", "evaluate-detectors", "adversarial_gate"),
+        (f"{BRANCH}/sign-detectors", "dossier", "evaluate-detectors", "evidence"),
+        (f"{BRANCH}/publish-detectors", "verdict", "sign-detectors", "verdict_bundle"),
+        (f"{BRANCH}/publish-detectors", "dossier", "sign-detectors", "evidence"),
+        (PASSED, "dossier", "publish-detectors", "evidence"),
         (f"{PASSED}/publish-bundle", "bundle", "sign-bundle", "bundle"),
         (f"{PASSED}/publish-bundle", "dossier", "sign-bundle", "evidence"),
         (f"{PASSED}/deploy", "dossier", "publish-bundle", "evidence"),
@@ -92,6 +108,17 @@ def test_only_sanitized_data_is_trained_on_and_only_the_judge_sees_the_test_set(
         assert given["train"]["componentInputArtifact"].endswith("check-poisoning-sanitized")
         assert given["validation"]["componentInputArtifact"].endswith("prepare-requests-validation")
         assert not any("prepare-requests-test" in str(value) for value in given.values())
+
+
+def test_detectors_are_fitted_on_all_traffic_and_no_model_is_signed_before_them(web_attacks_graph):
+    tasks = web_attacks_graph.tasks()
+    for fit, release, publish in (
+        (f"{BRANCH}/fit-detectors", PASSED, "publish-detectors"),
+        (f"{HARDENED_BRANCH}/fit-detectors-2", HARDENED_PASSED, "publish-detectors-2"),
+    ):
+        given = tasks[fit]["inputs"]["artifacts"]
+        assert given["traffic"]["componentInputArtifact"].endswith("prepare-requests-traffic")
+        assert publish in tasks[release]["dependentTasks"]
 
 
 def test_the_branches_hang_on_the_gate_and_on_a_boolean(web_attacks_graph):

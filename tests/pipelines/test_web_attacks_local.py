@@ -14,12 +14,13 @@ from secmlops.lifecycle.register import registered
 from secmlops.storage.warehouse import open_warehouse
 
 SMALL = {
-    "normal": 500,
+    "normal": 900,
     "attacks": 250,
     "architectures": ["svm"],
     "attack_rounds": 2,
     "attack_candidates": 3,
     "attacked_requests": 12,
+    "detector_window": 40,
     "seed": 3,
 }
 
@@ -48,7 +49,8 @@ def run_with(policy: dict, folder: Path) -> LocalRun:
 
 
 def test_a_model_that_passes_is_signed_published_deployed_and_registered(tmp_path, no_keys_in_environment):
-    finished = run_with(policy_with(tpr_at_1pct_fpr=0.3, balanced_accuracy=0.6), tmp_path)
+    bounds = {"tpr_at_1pct_fpr": 0.3, "balanced_accuracy": 0.6, "adversarial_auroc": 0.6, "drift_detection_rate": 0.3}
+    finished = run_with(policy_with(**bounds), tmp_path)
 
     uri = finished.outputs["publish-bundle"]["Output"]
     verified = bundle.verify(uri, tmp_path / "keys" / "signing.pub")
@@ -65,7 +67,25 @@ def test_a_model_that_passes_is_signed_published_deployed_and_registered(tmp_pat
     provenance = json.loads((Path(uri) / "provenance.json").read_text())
     materials = {item["name"] for item in provenance["predicate"]["buildDefinition"]["resolvedDependencies"]}
     assert {"lab.pcap", "train", "train_sanitized", "test", "policy"} <= materials
-    assert {"prepare-requests", "check-poisoning", "judge-models", "assure"} <= finished.reports.keys()
+    reports = {"prepare-requests", "check-poisoning", "judge-models", "evaluate-detectors", "assure"}
+    assert reports <= finished.reports.keys()
+
+    for name in ("drift", "adversarial", "verdict"):
+        published = Path(finished.outputs["publish-detectors"][f"{name}_uri"])
+        opened = bundle.load(published, tmp_path / "keys" / "signing.pub")
+        assert (opened.verdict.use_case, opened.preprocess["kind"]) == ("web_attacks", "detector")
+        assert opened.card["operation"]["watches"] == verified.model_digest
+
+
+def test_detectors_that_fail_the_gate_keep_the_model_from_being_signed(tmp_path, no_keys_in_environment):
+    with pytest.raises(PipelineFailed) as failed:
+        run_with(policy_with(tpr_at_1pct_fpr=0.3, drift_detection_rate=1.1), tmp_path)
+
+    assert failed.value.step == "sign-detectors"
+    assert "drift_detection_rate" in failed.value.reason
+    assert not (tmp_path / "published").exists()
+    assert not list((tmp_path / "steps").rglob("model.sig"))
+    assert "may be served" in (tmp_path / "reports" / "evaluate-detectors.html").read_text()
 
 
 def test_an_impossible_policy_ends_in_a_failed_run_and_publishes_nothing(tmp_path, no_keys_in_environment):

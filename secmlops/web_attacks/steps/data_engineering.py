@@ -1,5 +1,6 @@
 """From captures to reviewed, validated, split and sanitized requests."""
 
+import math
 import random
 import shutil
 import tempfile
@@ -167,6 +168,7 @@ def prepare_requests(
     *,
     reviewed_only: bool,
     seed: int,
+    traffic: str = "",
 ) -> dict[str, int]:
     """Export the labelled requests, validate them, remove what leaks the answer, and split them.
 
@@ -184,7 +186,16 @@ def prepare_requests(
     if not records:
         raise NothingReviewed(warehouse)
     return split_requests(
-        records, train, validation_set, test, report_file, dossier, evidence, seed=seed, sources=sources
+        records,
+        train,
+        validation_set,
+        test,
+        report_file,
+        dossier,
+        evidence,
+        seed=seed,
+        sources=sources,
+        traffic=traffic,
     )
 
 
@@ -200,6 +211,7 @@ def split_requests(
     seed: int,
     sources: Mapping[str, str] = MappingProxyType({}),
     held_back: float = 0.2,
+    traffic: str = "",
 ) -> dict[str, int]:
     """What `prepare_requests` does once the records are at hand.
 
@@ -214,6 +226,8 @@ def split_requests(
         seed: seed of the split.
         sources: what the records came from, this run's captures or earlier ones: `sha256:...` by name.
         held_back: share of the requests for validation, and again for test.
+        traffic: where all requests are written once more, in order of time and undivided, for detectors of drift: the
+            splits are not what the service sees, since what repeats itself stands in one of them; empty: nowhere.
 
     Returns:
         Rows and attacks of each split.
@@ -236,6 +250,9 @@ def split_requests(
         sizes[name] = write_dataset(map(preparation.strip_leaks, part), path)
         sizes[f"{name}_attacks"] = len(by_label(part)[1])
         digests[name] = file_digest(Path(path))
+    if traffic:
+        write_dataset(map(preparation.strip_leaks, in_order_of_time(records)), traffic)
+        digests["traffic"] = file_digest(Path(traffic))
     record = Evidence(
         stage=Stage.DATA_ENGINEERING,
         mitigations=("AML.M0025",),
@@ -247,6 +264,11 @@ def split_requests(
     hand_on([dossier], evidence, record)
     say(f"{sizes['train']:,} to train, {sizes['validation']:,} to validate, {sizes['test']:,} to test")
     return sizes
+
+
+def in_order_of_time(records: Sequence[LabelledRequest]) -> list[LabelledRequest]:
+    """The records by their times; those without one first, as given."""
+    return sorted(records, key=lambda record: record.request.time if record.request.time is not None else -math.inf)
 
 
 def check_poisoning(
