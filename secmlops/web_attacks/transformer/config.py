@@ -25,7 +25,7 @@ class TransformerConfig:
             (some 15,000 tokens a second on one core at the default size).
         patience: passes without improvement before stopping.
         batch_requests: attack requests per step.
-        learning_rate: its peak; None: 1e-3 from scratch, 5e-5 with pretrained weights.
+        learning_rate: its peak; None: 2e-3 from scratch, 5e-5 with pretrained weights.
         mutated_copies: mutated copies of each training attack (hardening, AML.M0003).
         background: generated benign texts that join the training data, against alarms on mere keywords; 0 for none.
         threads: CPU threads of training; more help only on idle cores and at greater widths.
@@ -39,7 +39,7 @@ class TransformerConfig:
     width: int = 128
     layers: int | None = None
     heads: int = 4
-    epochs: int = 6
+    epochs: int = 4
     tokens_per_epoch: int = 120_000
     patience: int = 3
     batch_requests: int = 16

@@ -10,10 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from secmlops.web_attacks.calibration import fit_platt
@@ -228,7 +230,7 @@ def fit(
             if step % 10 == 0:
                 done = (epoch - 1) * plan.steps_per_epoch + step
                 on_progress(done, steps, f"pass {epoch} of {schedule.epochs}")
-        loss = validation_loss(validation, logits_of(averaged.module, validation.windows))
+        loss = validation_loss(validation, logits_of(cast(AttackNetwork, averaged.module), validation.windows))
         on_progress(epoch * plan.steps_per_epoch, steps, f"pass {epoch}: validation loss {loss:.4f}")
         if loss < best_loss - 1e-4:
             best_loss, best_epoch = loss, epoch
@@ -250,7 +252,7 @@ def validation_loss(bags: Bags, logits: np.ndarray) -> float:
     return float((loss[bags.attack].mean() + loss[~bags.attack].mean()) / 2)
 
 
-def logits_of(network: nn.Module, windows: Sequence[tuple[int, ...]]) -> np.ndarray:
+def logits_of(network: AttackNetwork, windows: Sequence[tuple[int, ...]]) -> np.ndarray:
     """The attack logit of each window by the PyTorch network, float32."""
     network.eval()
     logits = np.zeros(len(windows), dtype=np.float32)
@@ -258,19 +260,17 @@ def logits_of(network: nn.Module, windows: Sequence[tuple[int, ...]]) -> np.ndar
     with torch.inference_mode():
         for at in range(0, len(order), _WINDOWS_PER_PASS):
             chosen = order[at : at + _WINDOWS_PER_PASS]
-            logits[chosen] = network(*padded([windows[i] for i in chosen]))[0].numpy()
+            logits[chosen] = network.logits(*padded([windows[i] for i in chosen]))[0].numpy()
     return logits
 
 
 def padded(windows: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
     """Token ids and attention mask, (windows, longest), int64."""
-    longest = max(map(len, windows))
-    ids = torch.zeros((len(windows), longest), dtype=torch.int64)
-    mask = torch.zeros_like(ids)
-    for row, window in enumerate(windows):
-        ids[row, : len(window)] = torch.tensor(window)
-        mask[row, : len(window)] = 1
-    return ids, mask
+    lengths = np.array([len(window) for window in windows])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.zeros(mask.shape, dtype=np.int64)
+    ids[mask] = np.fromiter(chain.from_iterable(windows), dtype=np.int64, count=lengths.sum())
+    return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
 
 class _Plan:
@@ -360,7 +360,7 @@ def _forward(network: AttackNetwork, windows: list[tuple[int, ...]]) -> tuple[Te
     order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
     logit, class_logits = [], []
     for at in range(0, len(order), _WINDOWS_PER_PASS // 2):
-        scores = network(*padded([windows[i] for i in order[at : at + _WINDOWS_PER_PASS // 2]]))
+        scores = network.logits(*padded([windows[i] for i in order[at : at + _WINDOWS_PER_PASS // 2]]))
         logit.append(scores[0])
         class_logits.append(scores[1])
     back = torch.tensor(np.argsort(order))

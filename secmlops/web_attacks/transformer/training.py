@@ -106,7 +106,8 @@ def train(
         tell(0, 100, "reading requests")
         network, tokenizer, max_tokens = _build(learned, config)
         windower = Windower(tokenizer, max_tokens)
-        sample = Bags(_sampled(held_out, config.seed), windower)
+        held_out_bags, sampled = Bags(held_out, windower), _sampled(held_out, config.seed)
+        sample = held_out_bags if len(sampled) == len(held_out) else Bags(sampled, windower)
         report = fit(
             network,
             Bags(learned, windower),
@@ -117,7 +118,6 @@ def train(
             on_progress=_inner(tell),
         )
         tell(85, 100, "exporting to ONNX")
-        held_out_bags = Bags(held_out, windower)
         served = _export(network, max_tokens, sample, held_out_bags, max_false_positive_rate)
     settings = Preprocess(
         architecture=config.architecture,
@@ -248,7 +248,7 @@ def _schedule(config: TransformerConfig) -> Schedule:
         tokens_per_epoch=config.tokens_per_epoch,
         batch_requests=config.batch_requests,
         patience=config.patience,
-        learning_rate=config.learning_rate or (1e-3 if config.weights_uri is None else 5e-5),
+        learning_rate=config.learning_rate or (2e-3 if config.weights_uri is None else 5e-5),
     )
 
 

@@ -53,6 +53,20 @@ def test_the_shares_of_the_tokens_and_the_bias_add_up_to_the_logit(architecture)
 
 
 @pytest.mark.parametrize("architecture", ["distilbert", "mobilebert"])
+def test_what_training_reads_is_what_is_served(architecture):
+    batch = padded([(1, 5, 40, 41, 42, 2), (1, 5, 43, 2)])
+    with torch.inference_mode():
+        net = network(architecture)
+        torch.testing.assert_close(net.logits(*batch), net(*batch)[:2])
+
+
+def test_windows_are_padded_on_the_right():
+    ids, mask = padded([(1, 5, 43, 2), (1, 5, 40, 41, 42, 2)])
+    assert ids.tolist() == [[1, 5, 43, 2, 0, 0], [1, 5, 40, 41, 42, 2]]
+    assert mask.tolist() == [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "mobilebert"])
 def test_padding_does_not_change_a_logit(architecture):
     net = network(architecture)
     window = (1, 5, 40, 41, 42, 2)
