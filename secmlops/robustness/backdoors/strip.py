@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 _OVERLAYS = 20
-_FALSE_REJECTIONS = 0.02
+_FALSE_REJECTIONS = 0.05
 _BATCH = 2048
 
 

@@ -55,7 +55,7 @@ def test_the_planted_images_were_the_ones_left_out(report):
     assert by_name["carriers"].false_positive_rate <= 0.03
     assert by_name["carriers"].accused == (5,)
     assert by_name["spectral_signatures"].recall > 0.3
-    assert by_name["strip"].recall >= 0.8
+    assert by_name["strip"].recall >= 0.7
     assert by_name["strip"].false_positive_rate <= 0.1
 
 
