@@ -26,7 +26,17 @@ from secmlops.robustness.hardening.distillation import Distillation, HotCrossEnt
 from secmlops.robustness.hardening.ensemble import Ensemble
 from secmlops.robustness.hardening.fit import FitConfig, FitReport, Objective, Progress, fit
 from secmlops.robustness.networks import Activation, NetworkConfig
-from secmlops.robustness.transformations import BitDepthConfig, TransformationConfig
+from secmlops.robustness.transformations import (
+    BitDepthConfig,
+    ContrastConfig,
+    Denoiser,
+    Denoising,
+    DenoisingConfig,
+    JpegConfig,
+    MedianConfig,
+    TransformationConfig,
+    Transformed,
+)
 
 Family = Literal[
     "none",
@@ -52,6 +62,9 @@ SMALL_SIDE = 16
 
 SMALL_EPS = 1 / 3
 """By this factor attacks on such images are smaller."""
+
+MOST_STRETCHED = 0.45
+"""Budgets that take away all contrast but a tenth, or more, are refused."""
 
 _VALIDATED = 500
 """Validation images that are attacked after each epoch."""
@@ -91,6 +104,7 @@ class Recipe:
         fit: how, on `FULL_SET` images.
         members: the networks; several make an ensemble.
         transformation: what images pass through first.
+        stretched: whether they pass through a `ContrastStretching` that takes eps from both ends.
         choose_best: whether the epoch with the highest robust accuracy on validation images is kept, or the last one.
     """
 
@@ -103,7 +117,24 @@ class Recipe:
     fit: FitConfig
     members: tuple[Member, ...] = (Member(),)
     transformation: TransformationConfig | None = None
+    stretched: bool = False
     choose_best: bool = False
+
+    def classifier(self, image_shape: tuple[int, int, int], classes: int, eps: float) -> ClassifierConfig:
+        """What is trained on images of this shape against changes of this size.
+
+        Raises:
+            BudgetTooLarge: no contrast is left.
+        """
+        if self.stretched and eps >= MOST_STRETCHED:
+            raise BudgetTooLarge(self.name, eps)
+        transformation = ContrastConfig(low=eps, high=1 - eps) if self.stretched else self.transformation
+        if isinstance(transformation, DenoisingConfig):
+            transformation = transformation.model_copy(update={"image_channels": image_shape[0]})
+        return ClassifierConfig(
+            members=tuple(member.config(image_shape, classes) for member in self.members),
+            transformation=transformation,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +174,25 @@ class UnknownRecipe(SecmlopsError):
         super().__init__(f"no recipe {name!r}: choose one of {', '.join(known)}")
 
 
-_FGSM = FitConfig(epochs=7, batch_size=128, learning_rate=5e-3, averaging=0.998, largest_drop=0.1)
-_TRADES = FitConfig(epochs=17, batch_size=128, learning_rate=3e-3, averaging=0.999, shift=1)
+class BudgetTooLarge(SecmlopsError):
+    """Changes of this size leave nothing of the contrast that a recipe relies on.
+
+    Attributes:
+        recipe: its name.
+        eps: the budget.
+    """
+
+    def __init__(self, recipe: str, eps: float):
+        self.recipe, self.eps = recipe, eps
+        super().__init__(
+            f"{recipe} stretches the contrast between eps and 1 - eps, and eps is {eps:g}: take one below "
+            f"{MOST_STRETCHED:g}, or another recipe"
+        )
+
+
+_FGSM = FitConfig(epochs=6, batch_size=128, learning_rate=5e-3, averaging=0.998, largest_drop=0.1)
+_AROUND = Trades(eps=0.3, steps=4)
+_TRADES = FitConfig(epochs=10, batch_size=128, learning_rate=3e-3, warm_up=0.3, averaging=0.999, shift=1)
 _CERTIFIED = FitConfig(epochs=40, batch_size=128, learning_rate=2e-3, warm_up=0.3, averaging=0.998, shift=1)
 
 RECIPES: dict[str, Recipe] = {
@@ -167,6 +215,7 @@ RECIPES: dict[str, Recipe] = {
             eps=0.1,
             objective=FgsmTraining(eps=0.25, growth=0.1),
             fit=_FGSM,
+            members=(Member(channels=(16, 32), hidden=(100,)),),
             choose_best=True,
         ),
         Recipe(
@@ -175,19 +224,20 @@ RECIPES: dict[str, Recipe] = {
             sources=("Zhang et al. 2019",),
             atlas=("AML.M0003",),
             eps=0.3,
-            objective=Trades(eps=0.3),
+            objective=_AROUND,
             fit=_TRADES,
             choose_best=True,
         ),
         Recipe(
             name="robust_architecture",
             family="robust architecture",
-            sources=("Xie et al. 2020 (smooth activations)", "Madry et al. 2018 (capacity)", "Zhang et al. 2019"),
+            sources=("Madry et al. 2018 (thresholds)", "Xie et al. 2020 (smooth activations)", "Zhang et al. 2019"),
             atlas=("AML.M0003",),
             eps=0.3,
-            objective=Trades(eps=0.3),
+            objective=_AROUND,
             fit=_TRADES,
-            members=(Member(hidden=(512,), activation="silu"),),
+            members=(Member(activation="silu"),),
+            stretched=True,
             choose_best=True,
         ),
         Recipe(
@@ -226,6 +276,23 @@ RECIPES: dict[str, Recipe] = {
             objective=CrossEntropy(),
             fit=FitConfig(epochs=5, averaging=0.995),
             transformation=BitDepthConfig(bits=1),
+        ),
+        *(
+            Recipe(
+                name=name,
+                family="input transformation",
+                sources=(source,),
+                atlas=("AML.M0010",),
+                eps=0.1,
+                objective=CrossEntropy(),
+                fit=FitConfig(epochs=5, averaging=0.995),
+                transformation=transformation,
+            )
+            for name, source, transformation in (
+                ("median_smoothing", "Xu et al. 2018", MedianConfig(size=3)),
+                ("jpeg_compression", "Das et al. 2018", JpegConfig(quality=50)),
+                ("denoising", "Liao et al. 2018 (guided denoiser)", DenoisingConfig()),
+            )
         ),
         Recipe(
             name="ensemble",
@@ -283,15 +350,13 @@ def train_recipe(
 
     Raises:
         UnknownRecipe: there is no such recipe.
+        BudgetTooLarge: the recipe does not go with such an eps.
         TrainingDiverged, TrainingCollapsed: the training failed.
         CheckpointUnusable: the folder has checkpoints of another training.
     """
     recipe = recipe_named(name)
     meant = recipe.eps * eps_scale(train.shape) if eps is None else eps
-    config = ClassifierConfig(
-        members=tuple(member.config(train.shape, len(train.classes)) for member in recipe.members),
-        transformation=recipe.transformation,
-    )
+    config = recipe.classifier(train.shape, len(train.classes), meant)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         classifier = build_classifier(config)
@@ -315,6 +380,8 @@ def train_recipe(
         lesson = Distillation(classifier, objective.temperature)
         reports.append(trainer.train("student", student, lesson, len(reports) + 1))
         classifier = student
+    if isinstance(recipe.transformation, DenoisingConfig):
+        reports.append(trainer.train("denoiser", classifier, Denoising(), len(reports) + 1))
     return Trained(recipe, classifier.eval(), config, meant, tuple(reports))
 
 
@@ -344,7 +411,9 @@ def _made_for(recipe: Recipe, eps: float) -> Objective:
 
 
 def _parts(classifier: nn.Module) -> list[nn.Module]:
-    """What is trained one after the other: the members of an ensemble, or the classifier as it is."""
+    """What is trained in turn: the members of an ensemble, what stands behind a denoiser, or the whole classifier."""
+    if isinstance(classifier, Transformed) and isinstance(classifier.transformation, Denoiser):
+        return [classifier.network]
     return list(classifier.members) if isinstance(classifier, Ensemble) else [classifier]
 
 

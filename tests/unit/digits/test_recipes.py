@@ -13,6 +13,7 @@ from secmlops.digits.recipes import (
     FULL_SET,
     LONGEST_STEP,
     RECIPES,
+    BudgetTooLarge,
     Trained,
     UnknownRecipe,
     eps_scale,
@@ -27,6 +28,7 @@ from secmlops.robustness.classifiers import classifier_with_weights
 from secmlops.robustness.hardening.adversarial_training import RobustAccuracy
 from secmlops.robustness.hardening.checkpoint import CheckpointUnusable
 from secmlops.robustness.hardening.fit import FitConfig
+from secmlops.robustness.transformations import ContrastConfig
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,24 @@ def test_every_recipe_says_what_it_is(name):
     assert all(re.fullmatch(r"AML\.M\d{4}", mitigation) for mitigation in recipe.atlas)
     assert bool(recipe.sources) == bool(recipe.atlas) == (recipe.family != "none")
     assert repr(recipe) == repr(replace(recipe))
+
+
+def test_the_contrast_is_stretched_by_what_the_network_is_made_for(splits):
+    trained = train_recipe("certified_small", few(splits.train, 100), few(splits.validation, 30), eps=0.2, epochs=1)
+    assert trained.config.transformation == ContrastConfig(low=0.2, high=0.8)
+
+
+def test_a_budget_that_leaves_no_contrast_is_refused(splits):
+    with pytest.raises(BudgetTooLarge, match=r"robust_architecture.*eps is 0\.5.*another recipe"):
+        train_recipe("robust_architecture", splits.train, splits.validation, eps=0.5)
+
+
+def test_a_denoiser_learns_after_the_network_that_guides_it(splits):
+    trained = train_recipe("denoising", few(splits.train, 200), few(splits.validation, 30), epochs=2)
+    assert len(trained.reports) == 2
+    noisy = torch.from_numpy(splits.test.images) + 0.2 * torch.randn(splits.test.images.shape)
+    restored = trained.classifier.transformation(noisy.clamp(0, 1))
+    assert restored.shape == noisy.shape
 
 
 def test_an_unknown_recipe_names_the_known_ones():
