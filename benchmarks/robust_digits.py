@@ -6,7 +6,7 @@ threads that this run was given, so they mean something on a quiet machine only.
 seeds and its worst figure counts. The best recipe, `robust_architecture`, and `trades` differ in the network alone.
 This takes one to two hours; a part of it can be asked for.
 
-    python -m benchmarks.robust_digits [fgsm] [best] [architecture]
+    python -m benchmarks.robust_digits [--only fgsm|best|architecture]
 """
 
 import argparse
@@ -158,5 +158,5 @@ def _accuracy(network: nn.Module, images: Tensor, labels: Tensor, column: Column
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=PARTS, help="what to measure; nothing: all of it")
-    sys.exit(main(parser.parse_args().parts or PARTS) is False)
+    parser.add_argument("--only", action="append", choices=PARTS, help="a part to measure; may be repeated")
+    sys.exit(main(parser.parse_args().only or PARTS) is False)
