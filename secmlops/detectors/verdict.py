@@ -145,7 +145,9 @@ class EvidenceReader:
         _check(reference, least=100)
         self.reference = reference
         rows = as_rows(reference.inputs).astype(np.float64)
-        self._middle, self._scale = (rows.mean(axis=0), rows.std(axis=0) + _TINY) if standardized else (0.0, 1.0)
+        width = rows.shape[1]
+        self._middle: Floats = rows.mean(axis=0) if standardized else np.zeros(width)
+        self._scale: Floats = rows.std(axis=0) + _TINY if standardized else np.ones(width)
         self._furthest = _FURTHEST if standardized else np.inf
         self._inputs = self._rows(reference)
         permutations = max(200, math.ceil(2 * len(TESTS) / level))
