@@ -226,7 +226,6 @@ RECIPES: dict[str, Recipe] = {
             eps=0.3,
             objective=_AROUND,
             fit=_TRADES,
-            choose_best=True,
         ),
         Recipe(
             name="robust_architecture",
@@ -238,7 +237,6 @@ RECIPES: dict[str, Recipe] = {
             fit=_TRADES,
             members=(Member(activation="silu"),),
             stretched=True,
-            choose_best=True,
         ),
         Recipe(
             name="certified_small",
