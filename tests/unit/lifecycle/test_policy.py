@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secmlops.lifecycle.gate import judge
 from secmlops.lifecycle.policy import MAX_POLICY_BYTES, PolicyInvalid, load_policy, parse_policy
 from tests.unit.lifecycle.conftest import policy_of, requirement
 
@@ -18,7 +19,7 @@ def test_the_shipped_policy_is_valid_and_names_the_metrics_of_the_evaluation():
     policy = load_policy(POLICIES / "web_attacks.yaml")
 
     assert policy.use_case == "web_attacks"
-    assert {requirement.metric for requirement in policy.requirements} == {
+    assert {requirement.metric for requirement in policy.requirements_of("model")} == {
         "tpr_at_1pct_fpr",
         "false_positive_rate",
         "balanced_accuracy",
@@ -28,7 +29,24 @@ def test_the_shipped_policy_is_valid_and_names_the_metrics_of_the_evaluation():
         "latency_p95_ms",
     }
     # Latency and calibration are measured, which validates a model; they limit no queries and detect no input.
-    assert {row.mitigation for row in policy.requirements} == {"AML.M0008", "AML.M0003"}
+    assert {row.mitigation for row in policy.requirements_of("model")} == {"AML.M0008", "AML.M0003"}
+    assert {requirement.metric for requirement in policy.requirements_of("detectors")} == {
+        "drift_false_alarms_per_day",
+        "drift_detection_rate",
+        "drift_delay_windows",
+        "adversarial_auroc",
+        "adversarial_false_positive_rate",
+        "verdict_accuracy",
+    }
+
+
+def test_requirements_of_detectors_do_not_judge_a_model_and_the_reverse():
+    policy = policy_of(requirement("recall"), requirement("auroc", of="detectors"))
+    digest = f"sha256:{'0' * 64}"
+    assert [row.metric for row in judge(policy, {"recall": 1.0}, digest).results] == ["recall"]
+    assert not judge(policy, {"recall": 1.0}, digest, of="detectors").passed
+    with pytest.raises(PolicyInvalid, match="none is of the detectors"):
+        judge(policy_of(requirement("recall")), {"recall": 1.0}, digest, of="detectors")
 
 
 @pytest.mark.parametrize(
