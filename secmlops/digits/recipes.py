@@ -18,7 +18,6 @@ from secmlops.robustness.attacks.pgd import Pgd
 from secmlops.robustness.classifiers import ClassifierConfig, build_classifier
 from secmlops.robustness.hardening.adversarial_training import CrossEntropy, FgsmTraining, RobustAccuracy, Trades
 from secmlops.robustness.hardening.certified_training import (
-    AttackedAndBounded,
     IntervalBoundPropagation,
     start_for_intervals,
 )
@@ -193,7 +192,8 @@ class BudgetTooLarge(SecmlopsError):
 _FGSM = FitConfig(epochs=6, batch_size=128, learning_rate=5e-3, averaging=0.998, largest_drop=0.1)
 _AROUND = Trades(eps=0.3, steps=4)
 _TRADES = FitConfig(epochs=10, batch_size=128, learning_rate=3e-3, warm_up=0.3, averaging=0.999, shift=1)
-_CERTIFIED = FitConfig(epochs=40, batch_size=128, learning_rate=2e-3, warm_up=0.3, averaging=0.998, shift=1)
+_CERTIFIED = FitConfig(epochs=50, batch_size=128, learning_rate=3e-3, warm_up=0.3, averaging=0.998)
+_SMALL = Member(channels=(16, 32), hidden=(100,))
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -215,7 +215,7 @@ RECIPES: dict[str, Recipe] = {
             eps=0.1,
             objective=FgsmTraining(eps=0.25, growth=0.1),
             fit=_FGSM,
-            members=(Member(channels=(16, 32), hidden=(100,)),),
+            members=(_SMALL,),
             choose_best=True,
         ),
         Recipe(
@@ -241,11 +241,13 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             name="certified_small",
             family="certified robustness",
-            sources=("De Palma et al. 2024", "Gowal et al. 2019", "Shi et al. 2021"),
+            sources=("Gowal et al. 2019", "Shi et al. 2021"),
             atlas=("AML.M0003",),
             eps=0.1,
-            objective=AttackedAndBounded(eps=0.115, bounded=0.2),
-            fit=_CERTIFIED,
+            objective=IntervalBoundPropagation(eps=0.105),
+            fit=_CERTIFIED.model_copy(update={"epochs": 20}),
+            members=(_SMALL,),
+            stretched=True,
         ),
         Recipe(
             name="certified_large",
@@ -253,8 +255,10 @@ RECIPES: dict[str, Recipe] = {
             sources=("Gowal et al. 2019", "Shi et al. 2021"),
             atlas=("AML.M0003",),
             eps=0.3,
-            objective=IntervalBoundPropagation(eps=0.305),
+            objective=IntervalBoundPropagation(eps=0.305, natural=(1.0, 0.4)),
             fit=_CERTIFIED,
+            members=(_SMALL,),
+            stretched=True,
         ),
         Recipe(
             name="distillation",
