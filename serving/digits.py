@@ -56,7 +56,7 @@ class Digits(VerifiedModel):
         self._classifier = load_classifier(bundle.model_files())
         config = self._classifier.config
         if config.certifiable:
-            _ = self._classifier.network  # opened now, so that a mismatch is found before the first question
+            self._classifier.require_same_layers()  # what is proved about the network holds for the file that answers
         self._shape = config.image_shape
         self.inputs = (Tensor("images", "FP32", (-1, *self._shape)), Tensor("encoded_images", "BYTES"))
         self.outputs = (

@@ -51,7 +51,10 @@ def require_same_layers(model: bytes, network: nn.Module, output: str) -> None:
     import onnx
     from onnx import numpy_helper
 
-    graph = onnx.load_from_string(model).graph
+    loaded = onnx.load_from_string(model)
+    if len(loaded.functions):
+        raise OtherNetwork(-1, "it defines operations of its own")
+    graph = loaded.graph
     constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
     layers = layers_of(network)
@@ -63,16 +66,22 @@ def require_same_layers(model: bytes, network: nn.Module, output: str) -> None:
         if problem := _difference(layer, node, constants):
             raise OtherNetwork(position, f"{node.op_type}, {problem}")
         name = node.input[0]
-    stretching = getattr(layers, "stretching", None)
-    if stretching is not None:
-        low, high = stretching.config.low, stretching.config.high
-        for kind, values in (("Clip", (0, 1)), ("Div", (high - low,)), ("Sub", (low,))):
+    if layers.stretching is not None:
+        for kind, values in (
+            ("Clip", (0, 1)),
+            ("Div", (layers.stretching.width,)),
+            ("Sub", (layers.stretching.config.low,)),
+        ):
             node = makers.get(name)
-            if node is None or node.op_type != kind or not _same_values(node, constants, values):
+            if node is None or _foreign(node) or node.op_type != kind or not _same_values(node, constants, values):
                 raise OtherNetwork(-1, f"the contrast is not stretched by {kind} of {values}")
             name = node.input[0]
     if name != INPUT:
         raise OtherNetwork(0, f"it is fed with {name} in place of the images")
+
+
+def _foreign(node: "NodeProto") -> bool:
+    return node.domain not in ("", "ai.onnx")
 
 
 def _same_values(node: "NodeProto", constants: Mapping[str, np.ndarray], values: Sequence[float]) -> bool:
@@ -86,7 +95,7 @@ def _same_values(node: "NodeProto", constants: Mapping[str, np.ndarray], values:
 def _difference(layer: nn.Module, node: "NodeProto", constants: Mapping[str, np.ndarray]) -> str:
     """In what a node differs from a layer; empty when in nothing."""
     settings = _settings(node)
-    if node.domain not in ("", "ai.onnx"):
+    if _foreign(node):
         return f"an operation of {node.domain}"
     match layer:
         case nn.ReLU():

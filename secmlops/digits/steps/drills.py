@@ -18,8 +18,8 @@ LEAST_BEFORE: Final = 0.9
 MOST_AFTER: Final = 0.05
 """Attack success that may be left after the clean-up."""
 
-MOST_LOST: Final = 0.02
-"""Clean accuracy that the clean-up may cost; a drill on a hundred images cannot tell less."""
+MOST_LOST: Final = 0.01
+"""Clean accuracy that the clean-up may cost, or one image in so few that it weighs more."""
 
 CLOSE_COPY: Final = 0.9
 """Agreement from which on a copy does the model's work."""
@@ -52,10 +52,12 @@ def drill_backdoor(
         hand_on([dossier], evidence)
         say("left out")
         return {}
+    judged_on = read_images(selection)
+    most_lost = max(MOST_LOST, 1 / len(judged_on))
     found = drilling.drill_backdoor(
         read_images(train),
         read_images(validation),
-        read_images(selection),
+        judged_on,
         seed=seed,
         on_progress=reporter("backdoor drill"),
     )
@@ -76,7 +78,7 @@ def drill_backdoor(
         measured={**metrics, "train_images": found.train_images, "planted": found.planted, "target": found.plan.target},
         artifacts={"train": file_digest(Path(train))},
         producer="drill_backdoor",
-        holds=before >= LEAST_BEFORE and after <= MOST_AFTER and found.accuracy_lost <= MOST_LOST,
+        holds=before >= LEAST_BEFORE and after <= MOST_AFTER and found.accuracy_lost <= most_lost,
     )
     hand_on([dossier], evidence, record)
     say(f"a planted backdoor turns {before:.0%} of marked images, after the clean-up {after:.0%}")

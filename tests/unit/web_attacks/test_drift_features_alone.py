@@ -1,4 +1,4 @@
-"""A request's row is its own, whatever stands beside it: detectors are fitted on thousands and asked in small batches."""
+"""A request's row is its own, whatever stands beside it: detectors are fitted on thousands, asked in small batches."""
 
 import numpy as np
 
