@@ -7,11 +7,11 @@ know. What is read back answers as what was saved: same thresholds, same scores,
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 import safetensors.numpy
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from safetensors import SafetensorError
 
 from secmlops.detectors import native
@@ -19,6 +19,7 @@ from secmlops.detectors.config import drift_config
 from secmlops.detectors.detector import Arrays, BadWindow, Detector, Engine
 from secmlops.detectors.opening import rebuild
 from secmlops.errors import SecmlopsError
+from secmlops.lifecycle.gate import Digest
 
 KIND: Final = "detector"
 WEIGHTS: Final = "weights.safetensors"
@@ -26,6 +27,10 @@ SETTINGS: Final = "preprocess.json"
 CARD: Final = "card.json"
 ADVERSARIAL: Final = frozenset({"adversarial_ae", "model_distillation", "feature_squeezing", "disagreement"})
 """Kinds that judge single inputs, and watch a classifier."""
+
+LEAST_ROWS: Final = 20
+MOST_ROWS: Final = 1_000_000
+"""Of a window."""
 
 _STATE: Final = "state."
 
@@ -56,6 +61,43 @@ class Settings(BaseModel):
     kind: Literal["detector"] = KIND
     engine: Engine
     config: dict[str, Any]
+
+
+class Watching(BaseModel):
+    """What a detector's card says of the service that it stands beside, for who serves the detector.
+
+    Attributes:
+        watches: use case of the watched service, e.g. `digits`, `web_attacks`.
+        watched_digest: of the very model that it was fitted beside (`secmlops.bundle.model_digest`); detectors of
+            adversarial inputs are not served without it.
+        window_rows: rows of a window, by which its false alarms were counted.
+        view: `rows` (requests) or `probabilities` (answers); None: as is usual for its kind.
+        image_shape: channels, height, width, where its reference is flat and the use case has images.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    watches: Annotated[str, Field(min_length=1)]
+    watched_digest: Digest | None = None
+    window_rows: Annotated[int, Field(ge=LEAST_ROWS, le=MOST_ROWS)] | None = None
+    view: Literal["rows", "probabilities"] | None = None
+    image_shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+
+    @classmethod
+    def of(cls, card: Mapping[str, Any]) -> Self:
+        """Read a card; what else it says is left aside.
+
+        Raises:
+            InvalidDetector: it does not say what is watched, or not rightly.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(dict(card)))
+        except ValidationError as error:
+            raise _malformed(error, CARD) from None
+
+    def card(self) -> dict[str, Any]:
+        """The entries of a card."""
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 class NothingToWatch(SecmlopsError):
@@ -154,9 +196,9 @@ def _settings(files: Mapping[str, bytes]) -> Settings:
         raise _malformed(error) from None
 
 
-def _malformed(error: ValidationError) -> InvalidDetector:
+def _malformed(error: ValidationError, file: str = SETTINGS) -> InvalidDetector:
     fields = ", ".join(sorted({".".join(map(str, e["loc"])) or e["type"] for e in error.errors()}))
-    return InvalidDetector(f"{SETTINGS} is malformed ({fields})")
+    return InvalidDetector(f"{file} is malformed ({fields})")
 
 
 def _other(config: Mapping[str, Any], arrays: Arrays, watched: Any, rewriters: Mapping[str, Any]) -> Any:

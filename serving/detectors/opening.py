@@ -9,7 +9,7 @@ import numpy as np
 
 from secmlops.bundle import Bundle
 from secmlops.bundle import load as load_bundle
-from secmlops.detectors.storage import ADVERSARIAL, InvalidDetector, NothingToWatch, load_detector
+from secmlops.detectors.storage import ADVERSARIAL, InvalidDetector, NothingToWatch, Watching, load_detector
 from secmlops.detectors.verdict import DriftOrAttack
 from secmlops.errors import SecmlopsError
 from serving.base import WrongUseCase
@@ -21,8 +21,6 @@ from serving.limits import Limits
 Kind = Literal["drift", "adversarial"]
 
 DEFAULT_ROWS: Final = 500
-LEAST_ROWS: Final = 20
-MOST_ROWS: Final = 1_000_000
 
 _NEED_LABELS: Final = "performance"
 _IMAGE_DIMENSIONS: Final = 4
@@ -87,7 +85,8 @@ def open_subject(bundle: Bundle, kind: Kind, sources: Sources, settings: Setting
         BundleError: another bundle does not verify.
         SecmlopsError: the files make no detector, or none that fits the service.
     """
-    settings = settings.model_copy(update={"window_rows": settings.window_rows or _card_rows(bundle)})
+    rows = settings.window_rows or Watching.of(bundle.card).window_rows or DEFAULT_ROWS
+    settings = settings.model_copy(update={"window_rows": rows})
     subject = (_adversarial if kind == "adversarial" else _drift)(bundle, sources, settings, limits)
     needed = subject.row_bytes * subject.window_rows
     if needed > settings.window_bytes:
@@ -99,20 +98,13 @@ def check_use_case(bundle: Bundle) -> None:
     """Refuse a detector that was judged for another use case than the one that its card says it watches.
 
     Raises:
-        InvalidDetector: it is no detector.
+        InvalidDetector: it is no detector, or its card does not say what it watches.
         WrongUseCase: it was.
     """
     _config(bundle)
-    watches = str(bundle.card.get("watches"))
+    watches = Watching.of(bundle.card).watches
     if bundle.verdict.use_case not in (watches, f"{watches}_detectors"):
         raise WrongUseCase(bundle.verdict.use_case, watches)
-
-
-def _card_rows(bundle: Bundle) -> int:
-    rows = bundle.card.get("window_rows", DEFAULT_ROWS)
-    if type(rows) is not int or not LEAST_ROWS <= rows <= MOST_ROWS:
-        raise WrongDetector(f"the card's window_rows is no number from {LEAST_ROWS} to {MOST_ROWS}")
-    return rows
 
 
 def _drift(bundle: Bundle, sources: Sources, settings: Settings, limits: Limits) -> Subject:
@@ -125,7 +117,7 @@ def _drift(bundle: Bundle, sources: Sources, settings: Settings, limits: Limits)
     if isinstance(detector, DriftOrAttack):
         return Verdicts(detector, _reader(bundle, detector.reader.reference.inputs, limits), settings, limits)
     _check_width(detector.reference, settings)
-    if looks_at_answers(detector, bundle.card):
+    if looks_at_answers(detector, Watching.of(bundle.card)):
         return DriftOfWindows(detector, None, settings, limits)
     return DriftOfWindows(detector, _reader(bundle, detector.reference, limits), settings, limits)
 
@@ -137,20 +129,31 @@ def _adversarial(bundle: Bundle, sources: Sources, settings: Settings, limits: L
     if sources.watched is None:
         raise NothingToWatch(str(kind))
     watched = load_bundle(sources.watched, sources.trusted_key)
-    expected = bundle.card.get("watched_digest", watched.model_digest)
-    if expected != watched.model_digest:
-        raise WrongDetector("it was fitted beside another model than the one it is given to watch")
+    _check_pair(bundle, watched)
     detector, reader = _watching(bundle, watched, limits)
     threshold = getattr(detector.config, "squeezing", detector.config).threshold
     if threshold is None:
         raise WrongDetector("its threshold was never set")
-    return AdversarialInputs(detector, reader, settings, limits, _judge(sources))
+    return AdversarialInputs(detector, reader, settings, limits, _judge(sources, watched))
+
+
+def _check_pair(bundle: Bundle, watched: Bundle) -> None:
+    """A detector's scores and thresholds mean nothing beside another model than its own.
+
+    Raises:
+        WrongDetector: it was fitted beside another, or its card does not say beside which.
+    """
+    fitted = Watching.of(bundle.card).watched_digest
+    if fitted is None:
+        raise WrongDetector("its card has no watched_digest: beside which model it was fitted is not known")
+    if fitted != watched.model_digest:
+        raise WrongDetector("it was fitted beside another model than the one it is given to watch")
 
 
 def _watching(bundle: Bundle, watched: Bundle, limits: Limits) -> tuple[Any, Reader]:
     """The detector with the classifier that it watches, and the reader of the requests of both."""
     files = bundle.model_files()
-    match bundle.card.get("watches"):
+    match Watching.of(bundle.card).watches:
         case "digits":
             from secmlops.digits.model import load_classifier as load_images
 
@@ -168,13 +171,14 @@ def _watching(bundle: Bundle, watched: Bundle, limits: Limits) -> tuple[Any, Rea
             raise UnknownUseCase(watches)
 
 
-def _judge(sources: Sources) -> DriftOrAttack | None:
+def _judge(sources: Sources, watched: Bundle) -> DriftOrAttack | None:
     if sources.judge is None:
         return None
     bundle = load_bundle(sources.judge, sources.trusted_key)
     judge = load_detector(bundle.model_files())
     if not isinstance(judge, DriftOrAttack):
         raise WrongDetector("the bundle of the judge holds another kind of detector")
+    _check_pair(bundle, watched)
     return judge
 
 
@@ -186,14 +190,14 @@ def _config(bundle: Bundle) -> Mapping[str, Any]:
 
 
 def _reader(bundle: Bundle, reference: np.ndarray, limits: Limits) -> Reader:
-    shape = bundle.card.get("image_shape")
+    watching = Watching.of(bundle.card)
+    shape = watching.image_shape
     if shape is None and reference.ndim == _IMAGE_DIMENSIONS:
-        shape = reference.shape[1:]
-    if shape is not None and len(shape) != _IMAGE_DIMENSIONS - 1:
-        raise WrongDetector("the card's image_shape is not channels, height, width")
-    if shape is None and bundle.card.get("watches") == "digits":
+        _, channels, height, width = reference.shape
+        shape = channels, height, width
+    if shape is None and watching.watches == "digits":
         raise WrongDetector("its reference is flat, and the card has no image_shape: channels, height, width")
-    return reader_for(bundle.card.get("watches"), tuple(shape) if shape else None, limits)
+    return reader_for(watching.watches, shape, limits)
 
 
 def _check_width(reference: np.ndarray, settings: Settings) -> None:

@@ -1,19 +1,14 @@
 """What a detector makes of a watched service: which events it wants, which rows it keeps, how it judges a window.
 
 A subject hides the kinds of detectors from windows and queues. It is built from verified bundles alone; the kinds are
-told apart by what `secmlops.detectors.storage` rebuilt, and the card says what is watched:
-
-    watches: use case of the watched service, e.g. `digits`, `web_attacks`
-    view: `rows` (requests, the default) or `probabilities` (answers; the default of prediction and uncertainty drift)
-    image_shape: channels, height, width, where the reference is flat and the use case has images
-    window_rows: rows of a window, by which the detector's false alarms were counted; `--window_rows` overrides it
-    watched_digest: digest of the very model that a detector of adversarial inputs watches; checked where given
+told apart by what `secmlops.detectors.storage` rebuilt, and the card says what is watched (`Watching` there). The usual
+view is `rows`, of prediction and uncertainty drift `probabilities`; `--window_rows` overrides the card's.
 """
 
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +18,7 @@ from scipy import stats
 
 from secmlops.detectors.config import PredictionConfig, UncertaintyConfig
 from secmlops.detectors.detector import Answer
-from secmlops.detectors.storage import InvalidDetector, resume_stream, stream_bytes
+from secmlops.detectors.storage import InvalidDetector, Watching, resume_stream, stream_bytes
 from secmlops.detectors.verdict import TESTS, DriftOrAttack, Signals
 from serving.detectors.events import Half
 from serving.detectors.readers import PROBABILITIES, SCORES, Columns, Reader, read_items, read_outputs
@@ -318,11 +313,11 @@ class AdversarialInputs(Subject):
         return None if self._judge is None else super().groups(items)
 
 
-def looks_at_answers(detector: Any, card: Mapping[str, Any]) -> bool:
+def looks_at_answers(detector: Any, watching: Watching) -> bool:
     """Whether the rows of a drift detector are the watched model's probabilities."""
     if isinstance(detector.config, PredictionConfig | UncertaintyConfig):
         return True
-    return card.get("view") == PROBABILITIES
+    return watching.view == PROBABILITIES
 
 
 def _of_p_values(answer: Answer, rows: int, floor: float) -> Judgement:

@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 from secmlops import release
 from secmlops.bundle import GateNotPassed, file_digest, model_digest
 from secmlops.detectors.detector import Engine
-from secmlops.detectors.storage import load_detector, save_detector
+from secmlops.detectors.storage import CARD, Watching, load_detector, save_detector
 from secmlops.errors import SecmlopsError
 from secmlops.lifecycle.dossier import hand_on
 from secmlops.lifecycle.evidence import Evidence, verdict_evidence
@@ -26,6 +26,9 @@ from secmlops.web_attacks.watching import Setting, Watched
 
 DETECTORS: Final = ("drift", "adversarial", "verdict")
 """Each is a folder of its own, and later a bundle of its own."""
+
+USE_CASE: Final = "web_attacks"
+"""As the policy and the server name it."""
 
 _OPERATION: Final = "operation.json"
 
@@ -121,16 +124,16 @@ def fit_detectors(
     )
     earlier, _ = watching.halves(read_dataset(traffic))
     watched = watching.fit(_classifier(champion), earlier, setting)
+    beside = Watching(watches=USE_CASE, watched_digest=model_digest(champion), window_rows=window, view="rows")
     operation = {
-        "watches": model_digest(champion),
-        "window": window,
         "per_client": 1,
         "requests_per_day": requests_per_day,
         "false_alarms_per_window": watched.level,
         "features": drift_features.VERSION,
     }
     for name, detector in watched.named().items():
-        save_detector(detector, detectors[name], card={"limits": _LIMITS[name], "operation": operation})
+        card = beside.card() | {"limits": _LIMITS[name], "operation": operation}
+        save_detector(detector, detectors[name], card=card)
         (Path(detectors[name]) / _OPERATION).write_text(json.dumps(setting_of(setting)))
     chosen = {
         "windows_per_day": watched.windows_per_day,
@@ -294,13 +297,14 @@ def setting_of(setting: Setting) -> dict[str, Any]:
 def _watched(detectors: Mapping[str, str], classifier: Classifier, champion: str, setting: Setting) -> Watched:
     files = {name: {f.name: f.read_bytes() for f in Path(detectors[name]).iterdir()} for name in DETECTORS}
     for each in files.values():
-        operation = json.loads(each["card.json"])["operation"]
-        if operation["watches"] != champion:
-            raise NotFittedBeside(operation["watches"], champion)
+        card = json.loads(each[CARD])
+        fitted = Watching.of(card).watched_digest or "unknown"
+        if fitted != champion:
+            raise NotFittedBeside(fitted, champion)
     loaded: dict[str, Any] = {
         name: load_detector(each, watched=scorer(classifier), rewriters=REWRITERS) for name, each in files.items()
     }
-    level = float(operation["false_alarms_per_window"])
+    level = float(card["operation"]["false_alarms_per_window"])
     return Watched(**loaded, level=level, windows_per_day=setting.false_alarms_per_day / level)
 
 

@@ -9,9 +9,10 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
+from secmlops.bundle import load, model_digest
 from secmlops.detectors.squeezing import FeatureSqueezing, FeatureSqueezingConfig
 from secmlops.robustness.squeezing_detector import SqueezingDetectorConfig
-from serving.detectors.opening import Sources
+from serving.detectors.opening import Sources, WrongDetector, open_subject
 from serving.detectors.settings import Settings
 from serving.detectors.transformer import AdversarialTransformer, Predictor
 from serving.limits import Limits
@@ -21,6 +22,7 @@ from tests.serving.detectors.conftest import Foundry, Service, v1_request, v2_re
 
 NAME = "digits"
 WINDOW = 40
+OTHER = f"sha256:{'0' * 64}"
 WATCHED = {"detector": NAME, "namespace": "shop", "service": "digits"}
 
 
@@ -34,8 +36,8 @@ def detector(classifier, images):
 
 
 @pytest.fixture(scope="module")
-def bundle(foundry: Foundry, detector):
-    return foundry.detector("squeezing", detector)
+def bundle(foundry: Foundry, detector, digits_model):
+    return foundry.detector("squeezing", detector, watched_digest=model_digest(digits_model))
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +155,16 @@ def test_when_the_predictor_is_away_the_caller_is_told_so_and_no_more(start_serv
     answer = httpx.post(f"{service.url}/v1/models/{NAME}:predict", json=v1_request(images[:1]))
     assert (answer.status_code, answer.json()["reason"]) == (502, "predictor_failed")
     assert "127.0.0.1" not in answer.text
+
+
+@pytest.mark.parametrize(("card", "reason"), [({}, "no watched_digest"), ({"watched_digest": OTHER}, "another model")])
+def test_a_detector_of_another_model_or_of_none_that_is_named_is_refused(
+    foundry, detector, digits_bundle, card, reason
+):
+    unpaired = foundry.detector(f"unpaired-{len(card)}", detector, **card)
+    key = str(foundry.trusted_key)
+    with pytest.raises(WrongDetector, match=reason):
+        open_subject(load(unpaired, key), "adversarial", Sources(unpaired, key, digits_bundle), Settings(), Limits())
 
 
 class Answers(Predictor):

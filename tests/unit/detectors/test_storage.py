@@ -20,7 +20,7 @@ from secmlops.detectors.config import (
     drift_config,
 )
 from secmlops.detectors.opening import open_detector
-from secmlops.detectors.storage import InvalidDetector, detector_files, load_detector, save_detector
+from secmlops.detectors.storage import InvalidDetector, Watching, detector_files, load_detector, save_detector
 
 GENERATOR = np.random.default_rng(0)
 NUMBERS = GENERATOR.normal(size=(200, 3)).astype(np.float32)
@@ -76,6 +76,23 @@ def test_the_folder_is_a_bundles_model(tmp_path):
     assert model_digest(tmp_path).startswith("sha256:")
     card = json.loads((tmp_path / "card.json").read_text())
     assert (card["name"], card["limits"]) == ("MMDDrift", "none known")
+
+
+def test_a_card_says_what_is_watched_or_is_refused():
+    said = {"watches": "digits", "watched_digest": f"sha256:{'a' * 64}", "window_rows": 20, "image_shape": [1, 8, 8]}
+    watching = Watching.of(said | {"limits": "none known"})
+    assert (watching.card(), watching.view) == (said, None)
+    for broken in (
+        {"watches": ""},
+        {"watches": None},
+        {"watched_digest": "a" * 64},
+        {"window_rows": 19},
+        {"window_rows": "20"},
+        {"view": "labels"},
+        {"image_shape": [8, 8]},
+    ):
+        with pytest.raises(InvalidDetector, match=rf"card.json is malformed \({next(iter(broken))}"):
+            Watching.of(said | broken)
 
 
 def test_files_that_make_no_detector():

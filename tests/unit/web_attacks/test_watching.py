@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from secmlops import bundle
 from secmlops.bundle import GateNotPassed, model_digest
+from secmlops.detectors.storage import Watching
 from secmlops.lifecycle.dossier import hand_on, read_dossier
 from secmlops.lifecycle.evidence import Evidence
 from secmlops.lifecycle.policy import PolicyInvalid
@@ -21,7 +23,7 @@ from secmlops.web_attacks.decoding import take
 from secmlops.web_attacks.drift_features import client_of
 from secmlops.web_attacks.rewriting import undone
 from secmlops.web_attacks.steps import monitoring
-from secmlops.web_attacks.watching import NoAttacks, Setting, TooFewClients
+from secmlops.web_attacks.watching import DetectorsMeasured, NoAttacks, Setting, TooFewClients
 from tests.unit.bundle.conftest import make_model
 from tests.unit.lifecycle.conftest import policy_of, requirement
 from tests.unit.web_attacks.small_traffic import attacks, normals
@@ -70,8 +72,10 @@ def watched(traffic):
 
 
 @pytest.fixture(scope="module")
-def measured(watched, traffic):
-    return watching.measure(watched, Marks(), watching.halves(traffic)[1], SETTING)
+def measured(run):
+    """What the steps measured, on detectors that were stored and read back."""
+    run.evaluate()
+    return run.measured[0]
 
 
 def test_halves_keep_the_order_and_lose_nothing(traffic):
@@ -122,7 +126,7 @@ def test_few_clients_and_no_attacks_are_told(traffic):
     with pytest.raises(TooFewClients):
         watching.fit(Marks(), one, SETTING)
     with pytest.raises(NoAttacks):
-        watching.fit(Marks(), [record for record in traffic if not record.is_attack], SETTING)
+        watching.fit(Marks(), [record for record in traffic[:500] if not record.is_attack], SETTING)
 
 
 class Run:
@@ -130,6 +134,7 @@ class Run:
 
     def __init__(self, folder: Path, traffic: list[LabelledRequest], **bounds: float):
         self.folder = folder
+        self.measured: list[DetectorsMeasured] = []
         self.champion = str(make_model(folder / "champion"))
         self.traffic = str(folder / "traffic.parquet")
         write_dataset(traffic, self.traffic)
@@ -178,6 +183,16 @@ class Run:
             str(self.folder / "evaluated"),
         )
 
+    def measure_once(self, measure: Callable[..., DetectorsMeasured]) -> Callable[..., DetectorsMeasured]:
+        """Everything drawn is seeded: the same detectors on the same traffic would say the same again."""
+
+        def measured(*given: object) -> DetectorsMeasured:
+            if not self.measured:
+                self.measured.append(measure(*given))
+            return self.measured[0]
+
+        return measured
+
     def sign(self, key: Path) -> None:
         monitoring.sign_detectors(
             self.each("detector"),
@@ -191,12 +206,22 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, traffic):
+def run(tmp_path_factory, traffic, watched):
     """Detectors fitted beside a model that the steps load whatever its folder holds; its files give it a digest."""
+
+    def fitted_already(classifier, records, setting):
+        earlier, _ = watching.halves(traffic)
+        assert [record.request for record in records] == [record.request for record in earlier]
+        assert setting == SETTING
+        return watched
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(monitoring, "_classifier", lambda champion: Marks())
         fitted = Run(tmp_path_factory.mktemp("run"), traffic, drift_detection_rate=0.5, adversarial_auroc=0.6)
-        chosen = fitted.fit()
+        patch.setattr(watching, "measure", fitted.measure_once(watching.measure))
+        with patch.context() as fit:
+            fit.setattr(watching, "fit", fitted_already)
+            chosen = fitted.fit()
         assert chosen["drift_p_val"] <= chosen["drift_level"]
         yield fitted
 
@@ -225,7 +250,10 @@ def test_detectors_that_passed_are_signed_published_and_name_what_they_watch(run
     for name, uri in uris.items():
         opened = bundle.load(uri, public)
         assert opened.verdict == judged.verdicts[name]
-        assert opened.card["operation"]["watches"] == model_digest(run.champion)
+        beside = Watching.of(opened.card)
+        assert beside == Watching(
+            watches="web_attacks", watched_digest=model_digest(run.champion), window_rows=40, view="rows"
+        )
         assert opened.preprocess["kind"] == "detector"
     about = [record for record in read_dossier(told) if "AML.M0015" in record.mitigations]
     assert about and all(record.holds for record in about)
