@@ -2,9 +2,9 @@
 
 Requirements come first; traffic is collected, labelled, reviewed, validated and checked for poisoning; the
 models are trained and attacked side by side; the gate decides. Beside a champion that passes, detectors of drift and
-of adversarial requests are fitted, measured and judged by the same gate; then they and the champion are signed and
-published, and it is deployed and registered: a model does not ship without detectors that work. A champion that fails
-gets one hardened attempt; if that fails too, the run fails.
+of adversarial requests are fitted, measured and judged by the same gate. If they pass too, they and the champion are
+signed and published, and it is deployed and registered; if not, the run fails: a model does not ship without detectors
+that work. A champion that fails gets one hardened attempt; if that fails too, the run fails.
 
 This file and every component stay ASCII: some installations keep compiled pipelines in MySQL utf8 columns.
 """
@@ -244,44 +244,43 @@ def pipeline(
         with_trusted_key(with_storage(published, storage_secret), trust_config)
         return published
 
-    def release_champion(judged: dsl.PipelineTask) -> None:
+    def reject(verdict: Any, dossier: Any) -> None:
+        rejected = place(reject_model(verdict=verdict, dossier=dossier, warehouse=warehouse, run_id=RUN_ID), SMALL)
+        with_warehouse(rejected, warehouse_secret)
+
+    def watch_and_release(judged: dsl.PipelineTask) -> None:
         fitted, evaluated = fit_and_judge_detectors(judged)
-        watching = release_detectors(fitted, evaluated)
-        release(
-            champion=judged.outputs["champion"],
-            verdict=judged.outputs["verdict"],
-            dossier=watching.outputs["evidence"],
-            publish_to=publish_to,
-            service=service,
-            namespace=namespace,
-            warehouse=warehouse,
-            warehouse_secret=warehouse_secret,
-            storage_secret=storage_secret,
-            signing_secret=signing_secret,
-            trust_config=trust_config,
-            serving_image=serving_image,
-        )
+        with dsl.If(evaluated.outputs["passed"] == True, name="detectors-passed"):  # noqa: E712
+            watching = release_detectors(fitted, evaluated)
+            release(
+                champion=judged.outputs["champion"],
+                verdict=judged.outputs["verdict"],
+                dossier=watching.outputs["evidence"],
+                publish_to=publish_to,
+                service=service,
+                namespace=namespace,
+                warehouse=warehouse,
+                warehouse_secret=warehouse_secret,
+                storage_secret=storage_secret,
+                signing_secret=signing_secret,
+                trust_config=trust_config,
+                serving_image=serving_image,
+            )
+        with dsl.Else(name="detectors-rejected"):
+            # They are judged together: the verdicts differ in the digest alone.
+            reject(evaluated.outputs["drift_gate"], evaluated.outputs["evidence"])
 
     with dsl.ParallelFor(architectures, parallelism=3) as architecture:
         candidates = train_and_evaluate(architecture, mutated_copies)
     judged = judge(*candidates, dossier=sanitized.outputs["evidence"])
 
     with dsl.If(judged.outputs["passed"] == True, name="gate-passed"):  # noqa: E712 - kfp builds the condition
-        release_champion(judged)
+        watch_and_release(judged)
     with dsl.Else(name="harden"):
         with dsl.ParallelFor(judged.outputs["retrain"]) as architecture:
             hardened_candidates = train_and_evaluate(architecture, HARDENED_COPIES)
         hardened = judge(*hardened_candidates, dossier=judged.outputs["evidence"])
         with dsl.If(hardened.outputs["passed"] == True, name="hardened-passed"):  # noqa: E712
-            release_champion(hardened)
+            watch_and_release(hardened)
         with dsl.Else(name="reject"):
-            rejected = place(
-                reject_model(
-                    verdict=hardened.outputs["verdict"],
-                    dossier=hardened.outputs["evidence"],
-                    warehouse=warehouse,
-                    run_id=RUN_ID,
-                ),
-                SMALL,
-            )
-            with_warehouse(rejected, warehouse_secret)
+            reject(hardened.outputs["verdict"], hardened.outputs["evidence"])

@@ -22,10 +22,10 @@ TRUSTED_KEY = "env:SECMLOPS_TRUSTED_KEY"
 
 
 class ModelRejected(SecmlopsError):
-    """A model that failed the gate even after its hardened attempt.
+    """A model that failed the gate even after its hardened attempt, or whose detectors failed it.
 
     Attributes:
-        verdict: the gate's verdict.
+        verdict: the gate's verdict on it, or on them.
     """
 
     def __init__(self, verdict: Verdict):

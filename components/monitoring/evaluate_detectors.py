@@ -1,3 +1,5 @@
+from typing import NamedTuple
+
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
 
@@ -19,10 +21,10 @@ def evaluate_detectors(
     metrics: Output[Metrics],
     report: Output[HTML],
     evidence: Output[Artifact],
-):
+) -> NamedTuple("DetectorsJudgement", [("passed", bool)]):  # type: ignore[valid-type]
     """Measure the detectors on later traffic, and judge them by the policy, all together.
 
-    Whoever is to sign one that failed refuses it, and the champion is signed after them.
+    If one failed, neither they nor the champion are released; whoever is to sign it refuses it too.
 
     Args:
         champion: unsigned model directory.
@@ -38,6 +40,9 @@ def evaluate_detectors(
         metrics: false alarms a day, detection rate and delay, area under the ROC curve, share of right verdicts.
         report: the report for people, with curves.
         evidence: the dossier with adversarial input detection (AML.M0015) added, whether it holds or not.
+
+    Returns:
+        passed: whether they met every requirement.
 
     Raises:
         TooFewClients: the traffic is of too few clients.
@@ -55,3 +60,4 @@ def evaluate_detectors(
         evidence.path,
     )
     metrics.metadata.update(result.metrics)
+    return (result.passed,)

@@ -9,7 +9,7 @@ def reject_model(verdict: Input[Artifact], dossier: Input[Artifact], warehouse: 
     """Register the failed verdict, say which requirement failed, and fail the run.
 
     Args:
-        verdict: the verdict on the hardened candidate.
+        verdict: the failed verdict, on a model or on the detectors beside it.
         dossier: all evidence of the run.
         warehouse: where verdicts are registered.
         run_id: the pipeline run.

@@ -42,7 +42,7 @@ class CompiledGraph:
 
 def component_named(name: str) -> str:
     """The component behind a task's, component's or executor's name in the compiled YAML."""
-    return re.sub(r"^(exec-|comp-)|-2$", "", name)
+    return re.sub(r"^(exec-|comp-)|-\d$", "", name)
 
 
 @cache
