@@ -46,6 +46,7 @@ def test_what_an_alert_says_besides_its_use_case_and_service_reaches_no_pipeline
         pytest.param({"content-type": "text/plain"}, "not_json", 415, id="a form of another site can send text"),
         pytest.param({"content-encoding": "gzip"}, "not_json", 415, id="compressed, it could be a bomb"),
         pytest.param({"content-length": "99999999"}, "too_large", 413, id="announces too much"),
+        pytest.param({"content-length": "9" * 5_000}, "too_large", 413, id="announces what is no number to Python"),
     ],
 )
 def test_calls_that_are_not_allowed(place, headers, outcome, status):
