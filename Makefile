@@ -10,7 +10,8 @@ PIP_FLAGS ?=
 PIPELINE ?= web_attacks
 ARGS ?=
 SERVICE = $(subst _,-,$(PIPELINE))
-BUNDLE ?= $(shell grep -ls '"use_case": "$(PIPELINE)"' runs/*/published/*/gate.json | xargs -rn1 dirname | xargs -r ls -td | head -1)
+# The newest model: detectors are published beside it, judged for the same use case.
+BUNDLE ?= $(shell grep -ls '"use_case": "$(PIPELINE)"' runs/*/published/*/gate.json | sed 's/gate\.json$$/preprocess.json/' | xargs -r grep -Ls '"kind": *"detector"' | xargs -rn1 dirname | xargs -r ls -td | head -1)
 TRUSTED_KEY ?= $(if $(SECMLOPS_TRUSTED_KEY),env:SECMLOPS_TRUSTED_KEY,$(patsubst %/published,%,$(patsubst %/,%,$(dir $(patsubst %/,%,$(BUNDLE)))))/keys/signing.pub)
 HTTP_PORT ?= 8080
 GRPC_PORT ?= 8081
