@@ -18,6 +18,7 @@ from secmlops.robustness.attacks.pgd import Pgd
 from secmlops.robustness.classifiers import ClassifierConfig, build_classifier
 from secmlops.robustness.hardening.adversarial_training import CrossEntropy, FgsmTraining, RobustAccuracy, Trades
 from secmlops.robustness.hardening.certified_training import (
+    AttackedAndBounded,
     IntervalBoundPropagation,
     start_for_intervals,
 )
@@ -241,11 +242,11 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             name="certified_small",
             family="certified robustness",
-            sources=("Gowal et al. 2019", "Shi et al. 2021"),
+            sources=("De Palma et al. 2024", "Gowal et al. 2019", "Shi et al. 2021"),
             atlas=("AML.M0003",),
             eps=0.1,
-            objective=IntervalBoundPropagation(eps=0.105),
-            fit=_CERTIFIED.model_copy(update={"epochs": 20}),
+            objective=AttackedAndBounded(eps=0.11, bounded=0.2),
+            fit=_CERTIFIED.model_copy(update={"epochs": 20, "shift": 1}),
             members=(_SMALL,),
             stretched=True,
         ),
