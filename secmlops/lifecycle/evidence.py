@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from secmlops.errors import SecmlopsError
 from secmlops.lifecycle.gate import Digest, RequirementResult, Verdict
 from secmlops.lifecycle.mitigations import MITIGATIONS, UnknownMitigation
+from secmlops.lifecycle.records import read_record
 from secmlops.lifecycle.stages import Stage
 
 MAX_EVIDENCE_BYTES = 4 * 1024**2
@@ -127,16 +128,4 @@ def read_evidence(path: str | Path) -> Evidence:
     Raises:
         EvidenceInvalid: absent, too large, not JSON, or not a record.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_EVIDENCE_BYTES + 1)
-    except OSError as error:
-        raise EvidenceInvalid(path, f"cannot be read: {error.strerror}") from error
-    if len(data) > MAX_EVIDENCE_BYTES:
-        raise EvidenceInvalid(path, f"larger than {MAX_EVIDENCE_BYTES:,} bytes")
-    try:
-        return Evidence.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise EvidenceInvalid(path, f"{place}: {first['msg']}") from error
+    return read_record(path, Evidence, MAX_EVIDENCE_BYTES, EvidenceInvalid)

@@ -29,13 +29,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from secmlops.errors import SecmlopsError
 from secmlops.lifecycle.dossier import hand_on
 from secmlops.lifecycle.evidence import Evidence
 from secmlops.lifecycle.gate import Digest
 from secmlops.lifecycle.policy import MetricName, Sentence, parse_strictly, read_policy
+from secmlops.lifecycle.records import read_record
 from secmlops.lifecycle.stages import Stage
 from secmlops.pages import render
 from secmlops.progress import say
@@ -274,20 +275,7 @@ def read_measurement(folder: str | Path) -> Measurement:
     Raises:
         MeasurementInvalid: absent, too large, or no measurement.
     """
-    path = Path(folder) / MEASUREMENT_FILE
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_MEASUREMENT_BYTES + 1)
-    except OSError as error:
-        raise MeasurementInvalid(path, f"cannot be read: {error.strerror}") from None
-    if len(data) > MAX_MEASUREMENT_BYTES:
-        raise MeasurementInvalid(path, f"larger than {MAX_MEASUREMENT_BYTES:,} bytes")
-    try:
-        return Measurement.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise MeasurementInvalid(path, f"{place}: {first['msg']}") from None
+    return read_record(Path(folder) / MEASUREMENT_FILE, Measurement, MAX_MEASUREMENT_BYTES, MeasurementInvalid)
 
 
 def compare_with_champion(
